@@ -1,0 +1,61 @@
+# Every way to make, read and check the book. `make help` lists the targets.
+PYTHON ?= python3
+PORT ?= 8000
+RUN := .venv/bin/python
+export TLHELPERS_PROGRESS ?= 1
+CHECKED := README.md CHANGELOG.md CONTRIBUTING.md NOTICE Makefile book/*.md book/quizzes tlhelpers tools tests benchmarks
+NBVAL := PYTHONPATH="$(CURDIR)" JUPYTER_PREFER_ENV_PATH=1 PYDEVD_DISABLE_FILE_VALIDATION=1 TLHELPERS_PROGRESS=0 \
+	$(RUN) -m pytest -q -p no:cacheprovider -W ignore --nbval-sanitize-with tests/nbval.cfg
+
+.DEFAULT_GOAL := help
+.PHONY: help setup book fresh serve test lint unit notebooks check-book results lock gpu gpu-smoke clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv with the locked packages (done by every other target)
+	@$(PYTHON) tools/bootstrap.py
+
+book: setup ## execute what changed and render the book into _build/html
+	@$(RUN) -m tools.build
+
+fresh: setup ## like book, but execute every chapter and rewrite every notebook
+	@$(RUN) -m tools.build --fresh
+
+serve: book ## show the book at http://127.0.0.1:8000 (PORT=... for another port)
+	@echo "http://127.0.0.1:$(PORT) (stop with Ctrl-C)"
+	@$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+test: lint unit notebooks check-book ## run every check: lint, unit tests, notebooks, built pages
+
+lint: setup ## check style, formatting, types and spelling
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m ruff format --quiet --check .
+	@$(RUN) -m mypy --no-error-summary tlhelpers
+	@.venv/bin/codespell $(wildcard $(CHECKED))
+
+unit: setup ## test the package
+	@$(RUN) -m pytest -q tests/unit
+
+notebooks: setup ## run every notebook again and compare its outputs; check that each matches its source
+	@$(RUN) -m pytest -q tests/notebooks
+	@$(NBVAL) --nbval book/*.ipynb
+
+check-book: book ## open the built pages in a browser: errors, requests, accessibility, quiz
+	@$(RUN) -m pytest -q tests/book
+
+results: setup ## run the stored experiments of book/results again (hours; goes on where it stopped)
+	@$(RUN) -m benchmarks
+
+lock: setup ## solve requirements.txt again into requirements.lock (needs uv)
+	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+		--upgrade requirements.txt --output-file requirements.lock
+
+gpu: setup gpu-smoke ## profile full, for a machine with a GPU: every notebook runs to its end
+	@TLHELPERS_PROFILE=full $(NBVAL) --nbval-lax book/*.ipynb
+
+gpu-smoke: setup ## profile full with random weights and generated images: needs a GPU and no network
+	@TLHELPERS_PROFILE=full PYTHONPATH="$(CURDIR)" $(RUN) -m pytest -q -m gpu tests/unit
+
+clean: ## remove what the build made; keep .venv
+	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""What makes the book: the environment, the execution, the notebooks and the pages."""
