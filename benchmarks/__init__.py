@@ -1,0 +1,1 @@
+"""Scripts behind the stored results in ``book/results``."""

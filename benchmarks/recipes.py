@@ -1,0 +1,155 @@
+"""The strategies that chapters 01 and 07 compare, each as one function of data and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import tlhelpers as tl
+from tlhelpers.backbones import Backbone
+from tlhelpers.data import ImageSet, Splits
+from tlhelpers.profile import Profile
+
+
+class Run(NamedTuple):
+    """What one run leaves: the network, its epochs, its scores on the test set."""
+
+    net: nn.Module
+    history: pd.DataFrame
+    scores: dict[str, float]
+
+
+HEAD_RATE, BACKBONE_RATE = 1e-3, 3e-4
+
+
+def small_cnn(num_classes: int = 2, width: int = 16) -> nn.Sequential:
+    """Return four convolution blocks and a linear head, for images ``[B, 3, S, S]``.
+
+    On 500 images it beats a randomly initialized EfficientNet, so it is the fairer baseline.
+    """
+    blocks: list[nn.Module] = []
+    channels = 3
+    for number, out in enumerate((width, 2 * width, 4 * width, 8 * width)):
+        blocks += [
+            nn.Conv2d(channels, out, 3, stride=2 if number == 0 else 1, padding=1, bias=False),
+            nn.BatchNorm2d(out),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+        ]
+        channels = out
+    return nn.Sequential(
+        *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(0.3), nn.Linear(channels, num_classes)
+    )
+
+
+def scratch(splits: Splits, p: Profile, seed: int) -> Run:
+    """Train :func:`small_cnn` from random weights."""
+    tl.profile.seed_everything(seed)
+    net = small_cnn(len(splits.train.classes))
+    transform = tl.backbones.preprocessing(p.image_size, (0.5,) * 3, (0.5,) * 3)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
+    return _train(net, transform, splits, p, seed, optimizer, epochs=5 * p.epochs)
+
+
+def pretrained(splits: Splits, p: Profile, seed: int) -> Backbone:
+    """Load the backbone of the profile with a new head."""
+    return tl.backbones.load(p.backbone, len(splits.train.classes), image_size=p.image_size, seed=seed)
+
+
+def fit_head(net: Backbone, splits: Splits, p: Profile, seed: int, weighted: bool = True) -> pd.DataFrame:
+    """Stage 1: train the head on features that were computed once; the rest of ``net`` stays as it is."""
+    tl.freezing.freeze(net)
+    x, y = tl.features.compute(net, splits.train)
+    x_val, y_val = tl.features.compute(net, splits.val)
+    order = torch.Generator().manual_seed(seed)
+    batches = DataLoader(TensorDataset(x, y), p.batch_size, shuffle=True, generator=order)
+    optimizer = torch.optim.AdamW(net.head.parameters(), lr=HEAD_RATE, weight_decay=0.01)
+    weights = tl.training.class_weights(splits.train.labels) if weighted else None
+    return tl.training.fit(
+        net.head, batches, [(x_val, y_val)], optimizer, epochs=60, class_weights=weights, patience=10
+    )
+
+
+def frozen(splits: Splits, p: Profile, seed: int) -> Run:
+    """Feature extraction: a new head on the frozen backbone."""
+    tl.profile.seed_everything(seed)
+    net = pretrained(splits, p, seed)
+    history = fit_head(net, splits, p, seed)
+    return Run(net, history, report(net, splits.test, p))
+
+
+def two_stage(splits: Splits, p: Profile, seed: int) -> Run:
+    """Head first, then everything with a smaller rate for the backbone (LP-FT, Kumar et al. 2022)."""
+    tl.profile.seed_everything(seed)
+    net = pretrained(splits, p, seed)
+    fit_head(net, splits, p, seed)
+    tl.freezing.thaw(net)
+    optimizer = torch.optim.AdamW(tl.rates.groups(net, head=HEAD_RATE, backbone=BACKBONE_RATE))
+    tl.rates.check(net, optimizer)
+    return _train(net, net.transform, splits, p, seed, optimizer, p.epochs)
+
+
+def full(splits: Splits, p: Profile, seed: int) -> Run:
+    """Tune everything at once from the start, head and backbone at the rate of a new head."""
+    tl.profile.seed_everything(seed)
+    net = pretrained(splits, p, seed)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.01)
+    return _train(net, net.transform, splits, p, seed, optimizer, p.epochs)
+
+
+def _train(
+    net: nn.Module,
+    transform: Callable,
+    splits: Splits,
+    p: Profile,
+    seed: int,
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    weighted: bool = True,
+) -> Run:
+    train = tl.data.loader(
+        splits.train, transform, p.batch_size, shuffle=True, augment=augmentation(p), seed=seed
+    )
+    val = tl.data.loader(splits.val, transform, 2 * p.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs * len(train))
+    history = tl.training.fit(
+        net,
+        train,
+        val,
+        optimizer,
+        epochs,
+        scheduler=schedule,
+        class_weights=tl.training.class_weights(splits.train.labels) if weighted else None,
+    )
+    return Run(net, history, report(net, splits.test, p, transform))
+
+
+def augmentation(p: Profile) -> Callable | None:
+    """Return the random changes that leave a label alone: flips for a cell, none for a chest."""
+    return tl.data.augment_cells() if p.image_data == "elpv" else None
+
+
+def report(net: nn.Module, test: ImageSet, p: Profile, transform: Callable | None = None) -> dict[str, float]:
+    """Return the scores of ``net`` on the test set."""
+    transform = transform or net.transform
+    probabilities, labels = tl.training.predict(net, tl.data.loader(test, transform, 2 * p.batch_size))
+    return tl.measures.scores(probabilities, labels)
+
+
+def cut(p: Profile, labels: int, seed: int) -> Splits:
+    """Return the splits of a seed with the training part cut to ``labels`` images."""
+    whole = tl.data.split(tl.data.load(p.image_data), p.n_train, p.n_val, p.n_test, seed)
+    return whole._replace(train=tl.data.subset(whole.train, labels, seed))
+
+
+STRATEGIES: dict[str, Callable[[Splits, Profile, int], Run]] = {
+    "scratch": scratch,
+    "frozen": frozen,
+    "two-stage": two_stage,
+    "full": full,
+}

@@ -1,0 +1,75 @@
+"""Freeze and thaw a backbone stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from tlhelpers.backbones import Backbone
+
+
+def freeze(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
+    """Stop training the named stages, or all but the head; their BatchNorm layers go to eval and stay there.
+
+    ``requires_grad=False`` alone does not freeze a layer: BatchNorm statistics are buffers, and a forward
+    pass in train mode moves them (Ioffe & Szegedy 2015).
+
+    Returns:
+        The same network.
+
+    Raises:
+        KeyError: when a name is no stage; the message lists those that are.
+    """
+    return _set(net, stages, trained=False)
+
+
+def thaw(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
+    """Train the named stages again, or all of them.
+
+    Returns:
+        The same network.
+
+    Raises:
+        KeyError: when a name is no stage; the message lists those that are.
+    """
+    return _set(net, stages, trained=True)
+
+
+def _set(net: Backbone, stages: Iterable[str] | None, trained: bool) -> Backbone:
+    known = net.stages
+    if isinstance(stages, str):
+        stages = [stages]
+    if stages is None:
+        names = list(known) if trained else [name for name in known if name != "head"]
+    else:
+        names = list(stages)
+    for name in names:
+        if name not in known:
+            raise KeyError(f"{net.name} has no stage {name!r}; its stages are {', '.join(known)}.")
+        for parameter in known[name].parameters:
+            parameter.requires_grad_(trained)
+            if not trained:
+                parameter.grad = None
+    net.train(net.training)
+    return net
+
+
+def summary(net: Backbone) -> pd.DataFrame:
+    """Return one row a stage: parameters, how many are trained, BatchNorm layers, and their mode.
+
+    The mode is ``eval``, ``train``, or ``mixed``; it is empty for a stage without BatchNorm.
+    """
+    rows = []
+    for name, stage in net.stages.items():
+        modes = {"train" if norm.training else "eval" for norm in stage.norms()}
+        rows.append(
+            {
+                "stage": name,
+                "parameters": sum(p.numel() for p in stage.parameters),
+                "trained": sum(p.numel() for p in stage.parameters if p.requires_grad),
+                "BatchNorm layers": sum(1 for _ in stage.norms()),
+                "BatchNorm mode": "mixed" if len(modes) > 1 else next(iter(modes), ""),
+            }
+        )
+    return pd.DataFrame(rows).set_index("stage")

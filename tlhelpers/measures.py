@@ -1,0 +1,139 @@
+"""Scores of one run, and what several runs say together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from sklearn import metrics
+
+METRICS = ("accuracy", "balanced_accuracy", "auroc")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over ``n`` runs with the ends of its interval; ``p`` only for a comparison."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    p: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Return accuracy, balanced accuracy and AUROC (one against rest, averaged, for more than two classes).
+
+    Args:
+        probabilities: ``[N, C]``, rows sum to 1.
+        labels: ``[N]`` class indices.
+
+    Raises:
+        ValueError: when shapes do not fit, a value is not finite, or only one class is present: no ranking
+            can be judged then.
+    """
+    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
+    if probabilities.ndim != 2 or labels.shape != (len(probabilities),):
+        raise ValueError(
+            f"probabilities have shape {probabilities.shape} and labels {labels.shape}; give [N, C] and [N]."
+        )
+    if not np.isfinite(probabilities).all():
+        raise ValueError("probabilities hold NaN or infinity; look at the loss of the last epochs.")
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise ValueError(
+            f"labels hold one class only ({present.tolist()}); AUROC needs two. Use another split."
+        )
+    binary = probabilities.shape[1] == 2
+    predicted = probabilities.argmax(axis=1)
+    sums = probabilities.sum(axis=1, keepdims=True)
+    return {
+        "accuracy": float(metrics.accuracy_score(labels, predicted)),
+        "balanced_accuracy": float(metrics.balanced_accuracy_score(labels, predicted)),
+        "auroc": float(
+            metrics.roc_auc_score(labels, probabilities[:, 1])
+            if binary
+            else metrics.roc_auc_score(
+                labels, probabilities / sums, multi_class="ovr", labels=range(probabilities.shape[1])
+            )
+        ),
+    }
+
+
+def interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Return the mean and its Student t interval over independent runs.
+
+    Raises:
+        ValueError: for fewer than two runs, or a value that is not finite.
+    """
+    found = _runs(values)
+    half = stats.t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
+    return Interval(found.mean(), found.mean() - half, found.mean() + half, len(found))
+
+
+def new_run_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+    """Return where one more run is to be expected: the t prediction interval around the mean.
+
+    Raises:
+        ValueError: for fewer than two runs, or a value that is not finite.
+    """
+    found = _runs(values)
+    half = stats.t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) * np.sqrt(1 + 1 / len(found))
+    return Interval(found.mean(), found.mean() - half, found.mean() + half, len(found))
+
+
+def paired(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
+    """Return the mean of ``a - b`` over runs that share seed and split, its t interval and the p value.
+
+    Pairing takes out what both share, the luck of the split.
+
+    Raises:
+        ValueError: when the lengths differ or there are fewer than two pairs.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} runs against {len(b)}; pair them by seed.")
+    difference = _runs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
+    found = interval(difference, level)
+    if np.ptp(difference) == 0:
+        p = 1.0 if found.mean == 0 else 0.0
+    else:
+        p = float(stats.ttest_1samp(difference, 0.0).pvalue)
+    return Interval(found.mean, found.low, found.high, found.n, p)
+
+
+def _runs(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    found = np.asarray(values, dtype=float)
+    if found.ndim != 1 or len(found) < 2:
+        raise ValueError(f"got values of shape {found.shape}; an interval needs two or more runs.")
+    if not np.isfinite(found).all():
+        raise ValueError("a run holds NaN or infinity; find out why before averaging.")
+    return found
+
+
+def table(runs: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """Return one row a group with ``mean [low, high]`` of each metric, in order of first appearance.
+
+    Args:
+        runs: one row a run, with the columns ``by`` and ``metrics``.
+
+    Raises:
+        KeyError: when a column is missing.
+    """
+    missing = [name for name in [*by, *metrics] if name not in runs]
+    if missing:
+        raise KeyError(f"column(s) {missing} missing; there are {list(runs.columns)}.")
+    grouped = runs.groupby(list(by), sort=False)
+    result = pd.DataFrame(
+        {name: grouped[name].apply(lambda v: str(interval(v.to_numpy()))) for name in metrics}
+    )
+    result["seeds"] = grouped.size()
+    return result

@@ -1,0 +1,130 @@
+"""Which model, which data, which sizes: the one place that reads the environment."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Names, sizes and paths of one way to run the book.
+
+    Attributes:
+        name: ``offline`` or ``full``.
+        backbone: a name that :func:`tlhelpers.backbones.load` understands.
+        image_data: a name or a folder that :func:`tlhelpers.data.load` understands.
+        image_size: side of the square input, in pixels.
+        label_counts: training set sizes of the learning curves, in images.
+        n_train, n_val, n_test: sizes of the splits, in images.
+        epochs: passes over the training set when the backbone is tuned.
+        seeds: one run of every comparison for each.
+        batch_size: images a step.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        progress: whether long work shows a progress bar.
+    """
+
+    name: str
+    backbone: str
+    image_data: str
+    image_size: int
+    label_counts: tuple[int, ...]
+    n_train: int
+    n_val: int
+    n_test: int
+    epochs: int
+    seeds: tuple[int, ...]
+    batch_size: int
+    device: str = "cpu"
+    progress: bool = True
+
+
+_PROFILES = {
+    "offline": Profile(
+        name="offline",
+        backbone="efficientnet_lite0",
+        image_data="elpv",
+        image_size=96,
+        label_counts=(25, 50, 100, 250, 500),
+        n_train=500,
+        n_val=200,
+        n_test=1000,
+        epochs=5,
+        seeds=(0, 1, 2, 3, 4),
+        batch_size=32,
+    ),
+    "full": Profile(
+        name="full",
+        backbone="resnet50",
+        image_data="data/chest_xray",
+        image_size=224,
+        label_counts=(25, 50, 100, 250, 500),
+        n_train=500,
+        n_val=200,
+        n_test=1000,
+        epochs=10,
+        seeds=(0, 1, 2, 3, 4),
+        batch_size=32,
+    ),
+}
+
+
+def current() -> Profile:
+    """Return the profile named by ``TLHELPERS_PROFILE`` (default ``offline``).
+
+    ``TLHELPERS_DATA`` replaces the image folder of the profile and ``TLHELPERS_PROGRESS=0`` hides progress
+    bars, as the build does. ``full`` runs on an accelerator when there is one.
+
+    Raises:
+        ValueError: when the variable names no profile.
+    """
+    name = os.environ.get("TLHELPERS_PROFILE", "offline")
+    if name not in _PROFILES:
+        raise ValueError(
+            f"TLHELPERS_PROFILE is {name!r}, but the profiles are {', '.join(_PROFILES)}; set one of them."
+        )
+    chosen = _PROFILES[name]
+    return replace(
+        chosen,
+        image_data=os.environ.get("TLHELPERS_DATA", chosen.image_data),
+        device=_device() if name == "full" else chosen.device,
+        progress=os.environ.get("TLHELPERS_PROGRESS", "1") != "0",
+    )
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def seed_everything(seed: int) -> torch.Generator:
+    """Seed Python, NumPy and PyTorch (CPU and accelerator) and return a generator with the same seed.
+
+    Raises:
+        ValueError: when ``seed`` is not a whole number from 0 to 2**32 - 1, which NumPy cannot take.
+    """
+    import numpy as np
+    import torch
+
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise ValueError(f"seed is {seed!r}; give a whole number from 0 to 4294967295.")
+    random.seed(int(seed))
+    np.random.seed(int(seed))
+    torch.manual_seed(int(seed))
+    return torch.Generator().manual_seed(int(seed))
+
+
+def book_folder() -> Path:
+    """Return the folder that holds ``results/`` and ``quizzes/``: the repository's, else the wheel's copy."""
+    here = Path(__file__).resolve().parent
+    repository = here.parent / "book"
+    return repository if (repository / "quizzes").is_dir() else here / "_book"

@@ -1,0 +1,68 @@
+"""Discriminative learning rates: one parameter group a stage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from tlhelpers.backbones import Backbone
+
+
+def groups(
+    net: Backbone, head: float, backbone: float, decay: float = 1.0, weight_decay: float = 0.01
+) -> list[dict[str, Any]]:
+    """Return parameter groups for an optimizer that hold every trained parameter exactly once, stem included.
+
+    Args:
+        head: learning rate of the new head.
+        backbone: learning rate of the stage next to the head.
+        decay: factor from one stage to the one below it; 1 gives all stages the same rate. Howard & Ruder
+            (2018) divide by 2.6 a layer, a decay of 0.38.
+        weight_decay: for weights; biases and normalization parameters (one dimension) get none.
+
+    Raises:
+        ValueError: when a rate is not positive, ``decay`` is outside (0, 1], or nothing is trained.
+    """
+    for name, rate in (("head", head), ("backbone", backbone)):
+        if not rate > 0:
+            raise ValueError(f"{name}={rate}: a learning rate is positive; freeze a part to leave it alone.")
+    if not 0 < decay <= 1:
+        raise ValueError(f"decay={decay}: give a number above 0 and at most 1.")
+    stages = list(net.stages.values())
+    result = []
+    for below, stage in enumerate(reversed(stages)):
+        rate = head if stage.name == "head" else backbone * decay ** (below - 1)
+        trained = [p for p in stage.parameters if p.requires_grad]
+        for kind, chosen, shrink in (
+            ("weights", [p for p in trained if p.ndim > 1], weight_decay),
+            ("biases and norms", [p for p in trained if p.ndim <= 1], 0.0),
+        ):
+            if chosen:
+                result.append(
+                    {"name": f"{stage.name} {kind}", "params": chosen, "lr": rate, "weight_decay": shrink}
+                )
+    if not result:
+        raise ValueError("no parameter is trained; thaw a stage first.")
+    result.reverse()
+    return result
+
+
+def check(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Do nothing when ``optimizer`` holds every trained parameter of ``net`` exactly once.
+
+    Raises:
+        ValueError: naming the first parameter that is missing or held twice, and how many more there are.
+    """
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    trained = {name: id(p) for name, p in net.named_parameters() if p.requires_grad}
+    missing = [name for name, key in trained.items() if key not in set(held)]
+    twice = [name for name, key in trained.items() if held.count(key) > 1]
+    if missing:
+        raise ValueError(
+            f"the optimizer misses {len(missing)} trained parameter(s), first {missing[0]!r}: they get "
+            "gradients but never move. Add them to a group, or freeze them."
+        )
+    if twice:
+        raise ValueError(f"the optimizer holds {len(twice)} parameter(s) twice, first {twice[0]!r}.")
