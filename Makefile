@@ -5,7 +5,7 @@ RUN := .venv/bin/python
 export TLHELPERS_PROGRESS ?= 1
 CHECKED := README.md CHANGELOG.md CONTRIBUTING.md NOTICE Makefile book/*.md book/quizzes tlhelpers tools tests benchmarks
 NBVAL := PYTHONPATH="$(CURDIR)" JUPYTER_PREFER_ENV_PATH=1 PYDEVD_DISABLE_FILE_VALIDATION=1 TLHELPERS_PROGRESS=0 \
-	$(RUN) -m pytest -q -p no:cacheprovider -W ignore --nbval-sanitize-with tests/nbval.cfg
+	$(RUN) -m pytest -q -p no:cacheprovider -p tools.nbval_history -W ignore --nbval-sanitize-with tests/nbval.cfg
 
 .DEFAULT_GOAL := help
 .PHONY: help setup book fresh serve test lint unit notebooks check-book results lock gpu gpu-smoke clean

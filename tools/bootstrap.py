@@ -184,14 +184,14 @@ def is_current() -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Command line of the set-up; returns the exit status."""
     parser = argparse.ArgumentParser(
-        description="Make .venv with the book's packages. pip's own settings work, for instance PIP_INDEX_URL "
-        "for a mirror."
+        description="Make .venv with the book's packages. pip's own settings work, for instance "
+        "PIP_INDEX_URL for a mirror."
     )
     parser.add_argument(
         "--ranges",
         action="store_true",
-        help="install from the ranges of requirements.txt instead of the lock: for a machine where the locked "
-        "wheels do not fit, such as a laptop that wants PyTorch without CUDA (with PIP_EXTRA_INDEX_URL)",
+        help="install from the ranges of requirements.txt instead of the lock: for a machine where the "
+        "locked wheels do not fit, such as a laptop that wants PyTorch without CUDA (PIP_EXTRA_INDEX_URL)",
     )
     arguments = parser.parse_args(argv)
     if is_current():

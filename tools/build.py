@@ -1,7 +1,7 @@
 """Build the book: execute what changed, derive the notebooks, render the pages.
 
-`python -m tools.build`, as `make book` runs it. What is made lies in `_build/`: `executed/` (the notebooks with
-their outputs and the key they were made with), `.jupyter_cache` (the same, as Sphinx wants it) and `html/`.
+`python -m tools.build`, as `make book` runs it. What is made lies in `_build/`: `executed/` (the notebooks
+with their outputs and the key they were made with), `.jupyter_cache` (the same, as Sphinx wants it), `html/`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jupyter_cache.base import CacheBundleIn
 from nbformat import NotebookNode
 
 from tools import notebooks
-from tools.markdown import Book, ConversionError, read_book
+from tools.catalog import Book, ConversionError, read_book
 
 ROOT = Path(__file__).resolve().parent.parent
 # An execution by hand and the one of `make notebooks` run under the same settings.
@@ -117,8 +117,8 @@ def execute_chapter(chapter: Path, root: Path) -> Path:
 def derive_notebook(chapter: Path, executed: Path, book: Book, root: Path, *, fresh: bool) -> bool:
     """Write book/NN-*.ipynb when it would change; return whether it was written.
 
-    While the committed notebook was made with the same key, its outputs are kept: a clone's working tree stays clean
-    after a build, and nbval compares against what was committed.
+    While the committed notebook was made with the same key, its outputs are kept: a clone's working tree
+    stays clean after a build, and nbval compares against what was committed.
     """
     path = chapter.with_suffix(".ipynb")
     ran = nbformat.read(executed, 4)
@@ -191,7 +191,7 @@ def render(root: Path) -> None:
 
 
 def build(root: Path = ROOT, *, fresh: bool = False) -> bool:
-    """Bring executed notebooks, derived notebooks and pages up to date; return whether the pages were rendered.
+    """Bring executed and derived notebooks and pages up to date; return whether pages were rendered.
 
     Raises `BuildFailure`, and then leaves no pages that could be taken for the new ones.
     """
@@ -203,7 +203,7 @@ def build(root: Path = ROOT, *, fresh: bool = False) -> bool:
         executed = [execute_chapter(chapter, root) for chapter in sources]
         key = site_key(root, executed)
         book = read_book(root)
-        # The notebooks beside the chapters are those of the profile offline; another profile leaves them alone.
+        # The notebooks beside the chapters are those of the profile offline.
         for chapter, path in zip(sources, executed, strict=True) if profile_name() == "offline" else ():
             if derive_notebook(chapter, path, book, root, fresh=fresh):
                 say(f"  {chapter.with_suffix('.ipynb').name}: written")

@@ -1,7 +1,7 @@
 """From the book's MyST Markdown to the plain Markdown that Jupyter, Colab and GitHub show.
 
-Only the constructs that the chapters may use are known; anything else raises `ConversionError` with the chapter
-and the construct, so that no raw directive can slip into a notebook.
+Only the constructs that the chapters may use are known; anything else raises `ConversionError` with the
+chapter and the construct, so that no raw directive can slip into a notebook.
 """
 
 from __future__ import annotations
@@ -10,80 +10,22 @@ import html
 import re
 from ast import literal_eval
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-from pybtex.database import Entry, parse_file
 from pybtex.richtext import Text
 
-
-class ConversionError(ValueError):
-    """A construct that the converter does not know, or a name that leads nowhere."""
-
-
-@dataclass(frozen=True)
-class Book:
-    """What a chapter may point to: other pages, labels, references, and where the repository is."""
-
-    url: str
-    branch: str
-    titles: Mapping[str, str]
-    labels: Mapping[str, tuple[str, str]]
-    references: Mapping[str, Entry] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Context:
-    """The book, the chapter being converted, and the values that its cells glued."""
-
-    book: Book
-    chapter: str
-    values: Mapping[str, str] = field(default_factory=dict)
-
-    def fail(self, message: str) -> ConversionError:
-        """An error that names the chapter."""
-        return ConversionError(f"book/{self.chapter}.md: {message}")
-
+from tools.catalog import TARGET, Context, split_options
 
 CALLOUTS = ("note", "tip", "warning", "important", "admonition")
 FENCE = re.compile(r"^(?P<indent>\s*)(?P<fence>`{3,}|:{3,})(?P<info>.*)$")
 DIRECTIVE = re.compile(r"\{(?P<name>[\w:+-]+)\}\s*(?P<argument>.*)")
-TARGET = re.compile(r"^\(([\w:.-]+)\)=\s*$")
-HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*$")
 INLINE = re.compile(
-    r"(?P<math>\$\$.+?\$\$|(?<![\\$\w])\$(?![\s$])[^$]+?(?<!\s)\$)"
-    r"|(?P<role>\{[\w:+-]+\})?(?P<ticks>`+)(?P<code>.+?)(?<!`)(?P=ticks)(?!`)"
+    r"(?P<math>\$\$.+?\$\$|(?<![\\$\w])\$(?![\s$])(?:[^$\n]|\n(?!\s*\n))+?(?<!\s)\$)"
+    r"|(?P<role>\{[\w:+-]+\})?(?P<ticks>`+)(?P<code>(?:(?!\n\s*\n).)+?)(?<!`)(?P=ticks)(?!`)"
     r"|(?P<image>!\[[^\]]*\]\([^)]*\))"
     r"|\[(?P<text>(?:`[^`]*`|[^\[\]`])*)\]\((?P<link>[^()\s]*)\)",
     re.DOTALL,
 )
-
-
-def read_book(root: Path) -> Book:
-    """Collect titles, labels, references and the repository's address from the checkout at `root`."""
-    repository = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    titles: dict[str, str] = {}
-    labels: dict[str, tuple[str, str]] = {}
-    for page in sorted((root / "book").glob("*.md")):
-        lines = page.read_text(encoding="utf-8").splitlines()
-        titles[page.stem] = next((m[1] for m in map(HEADING.match, lines) if m), page.stem)
-        for number, line in enumerate(lines):
-            if target := TARGET.match(line):
-                following = next((text for text in lines[number + 1 :] if text.strip()), "")
-                heading = HEADING.match(following)
-                labels[target[1]] = (page.stem, heading[1] if heading else titles[page.stem])
-            elif exercise := re.match(r"^\s*[`:]{3,}\{exercise\}\s*(.*)", line):
-                options = _options(lines[number + 1 :])[0]
-                if "label" in options:
-                    labels[options["label"]] = (page.stem, exercise[1].strip() or "the exercise")
-            elif figure := re.match(r"^\s*:?name:\s*([\w:.-]+)", line):
-                labels.setdefault(figure[1], (page.stem, "the figure"))
-            elif figure := re.search(r"figure:\s*\{.*name:\s*[\"']?([\w:.-]+)", line):
-                labels.setdefault(figure[1], (page.stem, "the figure"))
-    bibliography = root / "book" / "references.bib"
-    references = parse_file(str(bibliography)).entries if bibliography.exists() else {}
-    return Book(repository["url"].rstrip("/"), repository.get("branch", "main"), titles, labels, references)
 
 
 def to_plain(text: str, context: Context) -> str:
@@ -135,16 +77,6 @@ def _closing(lines: list[str], start: int, fence: str, context: Context) -> int:
     raise context.fail(f"nothing closes {lines[start].strip()!r}")
 
 
-def _options(body: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Split a directive's body into its `:name: value` options and the rest."""
-    options: dict[str, str] = {}
-    number = 0
-    while number < len(body) and (option := re.match(r"^\s*:([\w-]+):\s*(.*?)\s*$", body[number])):
-        options[option[1]] = option[2]
-        number += 1
-    return options, body[number:]
-
-
 def figure_text(caption: str, alt: str, context: Context) -> str:
     """The Markdown below a figure that a code cell drew: its caption, and its description folded away."""
     shown = f"**Figure.** {to_plain(caption, context)}" if caption else ""
@@ -164,7 +96,7 @@ def _quoted(title: str, body: str) -> str:
 
 
 def _directive(name: str, argument: str, rows: list[str], context: Context) -> str:
-    options, body = _options(rows)
+    options, body = split_options(rows)
     text = "\n".join(body).strip("\n")
     if name in CALLOUTS:
         _allow(name, options, ("class", "name"), context)

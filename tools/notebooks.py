@@ -15,7 +15,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
-from tools.markdown import Book, Context, ConversionError, figure_text, to_plain
+from tools.catalog import Book, Context, ConversionError
+from tools.markdown import figure_text, to_plain
 
 GLUE = "application/papermill.record/"
 TAGS = {"hide-input", "remove-input", "hide-output", "raises-exception", "nbval-ignore-output"}
@@ -43,8 +44,8 @@ def code_of(notebook: NotebookNode) -> list[str]:
 def execute(notebook: NotebookNode, folder: Path, timeout: int = 900) -> NotebookNode:
     """Run a copy of the notebook in `folder` and return it with its outputs.
 
-    Raises `ExecutionFailure` when a cell raises, writes to stderr, runs longer than `timeout` seconds or takes
-    the kernel down.
+    Raises `ExecutionFailure` when a cell raises, writes to stderr, runs longer than `timeout` seconds or
+    takes the kernel down.
     """
     run = nbformat.from_dict(notebook)
     client = NotebookClient(
@@ -107,8 +108,8 @@ def setup_cells(book: Book, chapter: str) -> list[NotebookNode]:
     """The first two cells of a derived notebook: where it comes from, and what Colab must install."""
     source = f"{book.url}/blob/{book.branch}/book/{chapter}.md"
     text = (
-        f"*This notebook was made from the book's source, [{chapter}.md]({source}). The next cell installs the "
-        "book's package where it is missing, for instance in Colab; elsewhere it does nothing.*"
+        f"*This notebook was made from the book's source, [{chapter}.md]({source}). The next cell "
+        "installs the book's package where it is missing, for instance in Colab; elsewhere it does nothing.*"
     )
     code = (
         "import importlib.util\n\n"
