@@ -35,14 +35,14 @@ lint: setup ## check style, formatting, types and spelling
 	@.venv/bin/codespell $(wildcard $(CHECKED))
 
 unit: setup ## test the package
-	@$(RUN) -m pytest -q tests/unit
+	@$(RUN) -m pytest -q -p no:cacheprovider tests/unit
 
 notebooks: setup ## run every notebook again and compare its outputs; check that each matches its source
-	@$(RUN) -m pytest -q tests/notebooks
+	@$(RUN) -m pytest -q -p no:cacheprovider tests/notebooks
 	@$(NBVAL) --nbval book/*.ipynb
 
 check-book: book ## open the built pages in a browser: errors, requests, accessibility, quiz
-	@$(RUN) -m pytest -q tests/book
+	@$(RUN) -m pytest -q -p no:cacheprovider tests/book
 
 results: setup ## run the stored experiments of book/results again (hours; goes on where it stopped)
 	@$(RUN) -m benchmarks
@@ -55,7 +55,7 @@ gpu: setup gpu-smoke ## profile full, for a machine with a GPU: every notebook r
 	@TLHELPERS_PROFILE=full $(NBVAL) --nbval-lax book/*.ipynb
 
 gpu-smoke: setup ## profile full with random weights and generated images: needs a GPU and no network
-	@TLHELPERS_PROFILE=full PYTHONPATH="$(CURDIR)" $(RUN) -m pytest -q -m gpu tests/unit
+	@TLHELPERS_PROFILE=full PYTHONPATH="$(CURDIR)" $(RUN) -m pytest -q -p no:cacheprovider -m gpu tests/unit
 
 clean: ## remove what the build made; keep .venv
 	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache

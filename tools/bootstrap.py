@@ -34,25 +34,35 @@ FAILURES = [
         "the disk is full. Make room (about {gib} GiB in all) and run the command again.",
     ),
     (
-        r"NewConnectionError|Failed to establish a new connection|NameResolutionError"
-        r"|Name or service not known"
-        r"|Temporary failure in name resolution|ConnectTimeout|Read timed out|Network is unreachable"
-        r"|ProxyError|ConnectionResetError|Connection refused",
-        "the package index cannot be reached: no network, or a proxy in between. Connect and run the\n"
-        "command again; what has been downloaded is kept. Behind a mirror, set PIP_INDEX_URL to its address.",
+        (
+            r"NewConnectionError|Failed to establish a new connection|NameResolutionError"
+            r"|Name or service not known"
+            r"|Temporary failure in name resolution|ConnectTimeout|Read timed out|Network is unreachable"
+            r"|ProxyError|ConnectionResetError|Connection refused"
+        ),
+        (
+            "the package index cannot be reached: no network, or a proxy in between. Connect and run the\n"
+            "command again; what has been downloaded is kept. Behind a mirror, set PIP_INDEX_URL to its address."
+        ),
     ),
     (
         r"DO NOT MATCH THE HASHES",
-        "a downloaded package differs from the one that requirements.lock names, so it was not\n"
-        "installed."
-        " A mirror may hold another build of it; `make lock` would write a new lock.",
+        (
+            "a downloaded package differs from the one that requirements.lock names, so it was not\n"
+            "installed."
+            " A mirror may hold another build of it; `make lock` would write a new lock."
+        ),
     ),
     (
-        r"No matching distribution found for (?P<name>\S+)"
-        r"|Could not find a version that satisfies the requirement (?P<other>\S+)",
-        "the package {name} cannot be had for this Python ({python}) and machine ({machine}) from the\n"
-        "index in use. "
-        "Try a Python between 3.11 and 3.13, or another index through PIP_INDEX_URL.",
+        (
+            r"No matching distribution found for (?P<name>\S+)"
+            r"|Could not find a version that satisfies the requirement (?P<other>\S+)"
+        ),
+        (
+            "the package {name} cannot be had for this Python ({python}) and machine ({machine}) from the\n"
+            "index in use. "
+            "Try a Python between 3.11 and 3.13, or another index through PIP_INDEX_URL."
+        ),
     ),
     (
         r"ResolutionImpossible|conflicting dependencies",

@@ -11,6 +11,7 @@ import yaml
 from pybtex.database import Entry, parse_file
 
 TARGET = re.compile(r"^\(([\w:.-]+)\)=\s*$")
+FIGURE = re.compile(r"(?:^\s*:?|figure:\s*\{.*\b)name:\s*[\"']?([\w:.-]+)")
 HEADING = re.compile(r"^#{1,6}\s+(.*?)\s*$")
 
 
@@ -59,9 +60,7 @@ def read_book(root: Path) -> Book:
                 options = split_options(lines[number + 1 :])[0]
                 if "label" in options:
                     labels[options["label"]] = (page.stem, exercise[1].strip() or "the exercise")
-            elif figure := re.match(r"^\s*:?name:\s*([\w:.-]+)", line):
-                labels.setdefault(figure[1], (page.stem, "the figure"))
-            elif figure := re.search(r"figure:\s*\{.*name:\s*[\"']?([\w:.-]+)", line):
+            elif figure := FIGURE.search(line):
                 labels.setdefault(figure[1], (page.stem, "the figure"))
     bibliography = root / "book" / "references.bib"
     references = parse_file(str(bibliography)).entries if bibliography.exists() else {}

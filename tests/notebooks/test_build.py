@@ -209,7 +209,6 @@ def test_setup_stops_on_an_old_python_or_a_full_disk(
 
 def test_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for (
-        name
-    ) in "setup book serve test lint unit notebooks check-book results lock gpu gpu-smoke clean".split():
+    names = ["setup", "book", "serve", "test", "lint", "unit", "notebooks", "check-book"]
+    for name in [*names, "results", "lock", "gpu", "gpu-smoke", "clean"]:
         assert f"make {name} " in listed

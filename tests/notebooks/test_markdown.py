@@ -73,8 +73,10 @@ def context(tmp_path: Path) -> Context:
         ("```{exercise} Try it\n:label: ex-try\n\nDo.\n```", "> **Exercise: Try it**\n>\n> Do."),
         (
             "````{solution} ex-try\n:class: dropdown\n\nSo:\n\n```python\nprint(1)\n```\n````",
-            "<details>\n<summary><b>Solution: Try it</b></summary>\n\n"
-            "So:\n\n```python\nprint(1)\n```\n\n</details>",
+            (
+                "<details>\n<summary><b>Solution: Try it</b></summary>\n\n"
+                "So:\n\n```python\nprint(1)\n```\n\n</details>"
+            ),
         ),
         ("```{math}\n:label: eq\na = b\n```", "$$\na = b\n$$"),
         ("- item\n\n  ```{note}\n  inside\n  ```", "- item\n\n  > **Note**\n  >\n  > inside"),
