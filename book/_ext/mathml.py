@@ -23,7 +23,13 @@ logger = logging.getLogger(__name__)
 #: Operators that latex2mathml leaves as unknown commands.
 OPERATORS = ("argmin", "argmax", "arg", "softmax", "Var", "Pr")
 #: Environments that it knows under another name only.
-ENVIRONMENTS = {"aligned": "align*", "align": "align*", "split": "align*", "gathered": "align*", "gather": "align*"}
+ENVIRONMENTS = {
+    "aligned": "align*",
+    "align": "align*",
+    "split": "align*",
+    "gathered": "align*",
+    "gather": "align*",
+}
 
 
 def to_mathml(latex: str, display: bool = False) -> str:
@@ -51,7 +57,9 @@ def to_mathml(latex: str, display: bool = False) -> str:
     for name in OPERATORS:
         text = re.sub(rf"\\{name}(?![A-Za-z])", rf"\\operatorname{{{name}}}", text)
     for old, new in ENVIRONMENTS.items():
-        text = text.replace(rf"\begin{{{old}}}", rf"\begin{{{new}}}").replace(rf"\end{{{old}}}", rf"\end{{{new}}}")
+        text = text.replace(rf"\begin{{{old}}}", rf"\begin{{{new}}}").replace(
+            rf"\end{{{old}}}", rf"\end{{{new}}}"
+        )
     if display and r"\\" in text and r"\begin" not in text:
         text = rf"\begin{{align*}}{text}\end{{align*}}"
     markup = convert(text, display="block" if display else "inline")
@@ -65,7 +73,7 @@ def to_mathml(latex: str, display: bool = False) -> str:
 def _render(self: HTML5Translator, node: nodes.Element, display: bool) -> str:
     try:
         return to_mathml(node.astext(), display)
-    except Exception as error:  # any failure of the converter has to name the page and the formula
+    except Exception as error:  # noqa: BLE001 - whatever the converter stumbles over, name page and formula
         logger.warning("formula: %s", error, location=node, type="mathml")
         return f"<code>{html.escape(node.astext())}</code>"
 
@@ -82,7 +90,9 @@ def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
     number = get_node_equation_number(self, node) if node.get("number") else None
     label = _("Equation %s") % number if number else _("Equation")
     self.body.append(
-        self.starttag(node, "div", CLASS="math notranslate tl-equation", role="group", **{"aria-label": label})
+        self.starttag(
+            node, "div", CLASS="math notranslate tl-equation", role="group", **{"aria-label": label}
+        )
     )
     self.body.append(f'<div class="tl-equation-body">{_render(self, node, True)}</div>')
     if number:

@@ -6,7 +6,8 @@ What it does, and why:
   declares the same constant twice, which is a console error);
 - drops the thebe configuration that sphinx-thebe appends to each notebook page;
 - offers the clean notebook ``book/NN-name.ipynb`` (outputs, plain Markdown) for download instead of the one that
-  the build made, which has no outputs when the cells came from the cache.
+  the build made, which has no outputs when the cells came from the cache;
+- takes roles out of the bibliography that assistive technology no longer knows.
 """
 
 from __future__ import annotations
@@ -32,14 +33,24 @@ def is_foreign(asset: Any) -> bool:
     """
     name = str(getattr(asset, "filename", asset) or "")
     body = (getattr(asset, "attributes", None) or {}).get("body") or ""
-    return name.startswith(("http:", "https:", "//")) or any(mark in name or mark in body for mark in THEBE_MARKS)
+    return name.startswith(("http:", "https:", "//")) or any(
+        mark in name or mark in body for mark in THEBE_MARKS
+    )
 
 
-def strip_assets(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+def strip_assets(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
     """Remove foreign scripts and style sheets from one page's context (event ``html-page-context``)."""
     for key in ("script_files", "css_files"):
         if key in context:
             context[key] = [asset for asset in context[key] if not is_foreign(asset)]
+    # docutils writes a role that ARIA 1.2 has deprecated, in a "list" whose children are not list items.
+    if "citation-list" in context.get("body", ""):
+        body = context["body"].replace(' role="doc-biblioentry"', "")
+        context["body"] = body.replace(
+            '<div role="list" class="citation-list">', '<div class="citation-list">'
+        )
 
 
 def strip_thebe_nodes(app: Sphinx, doctree: nodes.document, docname: str) -> None:

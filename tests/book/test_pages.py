@@ -1,0 +1,115 @@
+"""Every page of the built book: silent, self-contained, readable at any size, accessible."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urldefrag
+
+import pytest
+from playwright.sync_api import Browser
+
+from .conftest import MODES, ROOT, Visit, watch
+
+Visitor = Callable[[str, str], Visit]
+every_mode = pytest.mark.parametrize("mode", list(MODES))
+PARTS = ["I Intuition", "II Inside", "III Doing", "IV Failing", "V Deciding"]
+
+
+@every_mode
+def test_opens_from_a_file_without_console_error(visit: Visitor, page_path: str, mode: str) -> None:
+    assert visit(page_path, mode).errors == []
+
+
+@every_mode
+def test_asks_no_other_host(visit: Visitor, page_path: str, mode: str) -> None:
+    assert visit(page_path, mode).foreign == []
+
+
+def test_opens_from_a_server_without_error_or_foreign_request(
+    browser: Browser, server: str, page_path: str
+) -> None:
+    seen = Visit()
+    context = browser.new_context(**MODES["light"])
+    page = context.new_page()
+    watch(page, server, seen)
+    page.goto(server + page_path, wait_until="load")
+    page.wait_for_timeout(150)
+    context.close()
+    assert (seen.errors, seen.foreign) == ([], [])
+
+
+@every_mode
+def test_breaks_no_rule_of_wcag_a_and_aa(visit: Visitor, page_path: str, mode: str) -> None:
+    found = visit(page_path, mode).axe
+    assert not found, "\n".join(found)
+
+
+def test_does_not_scroll_sideways_on_a_phone(visit: Visitor, page_path: str) -> None:
+    assert visit(page_path, "phone").wider == []
+
+
+@every_mode
+def test_shows_exactly_one_search_field(visit: Visitor, page_path: str, mode: str) -> None:
+    assert visit(page_path, mode).search_fields == 1
+
+
+def test_describes_every_image(visit: Visitor, page_path: str) -> None:
+    assert visit(page_path, "light").without_alt == []
+
+
+def test_sidebar_shows_the_five_parts(visit: Visitor, page_path: str) -> None:
+    assert visit(page_path, "light").captions[:5] == PARTS
+
+
+def test_shows_no_raw_markup(visit: Visitor, page_path: str) -> None:
+    raw = re.findall(
+        r"\{(?:cite|ref|doc|glue|eq|math)[:\w]*\}|\\\(|\\\[|\{\{|:::", visit(page_path, "light").text
+    )
+    assert raw == []
+
+
+def test_local_links_lead_somewhere(book: Path, page_path: str) -> None:
+    here = book / page_path
+    broken = []
+    markup = re.sub(r"<script[^>]*>.*?</script>", "", here.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r'(?:href|src)="([^"]+)"', markup):
+        if re.match(r"[a-z]+:|//", link):
+            continue
+        path, fragment = urldefrag(link.replace("&amp;", "&"))
+        path = unquote(path.split("?")[0])
+        target = here if not path else (here.parent / path).resolve()
+        if not target.exists() or (
+            fragment
+            and target.suffix == ".html"
+            and f'id="{unquote(fragment)}"' not in target.read_text(encoding="utf-8")
+        ):
+            broken.append(link)
+    assert broken == []
+
+
+def test_colab_button_opens_the_notebook_of_the_configured_repository(
+    book: Path, config: dict[str, Any], chapter: str
+) -> None:
+    notebook = Path(chapter).with_suffix(".ipynb").as_posix()
+    repository = config["repository"]
+    wanted = repository["url"].replace("https://github.com/", "https://colab.research.google.com/github/")
+    wanted += f"/blob/{repository['branch']}/{notebook}"
+    links = re.findall(r'href="(https://colab[^"]+)"', (book / chapter).read_text(encoding="utf-8"))
+    assert links == [wanted]
+    assert (ROOT / notebook).is_file(), f"{notebook}, to which the Colab button leads, does not exist"
+
+
+def test_search_finds_a_word_of_the_book(browser: Browser, server: str) -> None:
+    context = browser.new_context(**MODES["light"])
+    page = context.new_page()
+    page.goto(server + "search.html?q=frozen", wait_until="load")
+    page.wait_for_selector("#search-results ul.search li a", timeout=10_000)
+    assert page.locator("#search-results ul.search li").count() >= 1
+    context.close()
+
+
+def test_front_page_leads_to_the_book(book: Path) -> None:
+    assert "book/index.html" in (book / "index.html").read_text(encoding="utf-8")
