@@ -42,7 +42,7 @@ FAILURES = [
         ),
         (
             "the package index cannot be reached: no network, or a proxy in between. Connect and run the\n"
-            "command again; what has been downloaded is kept. Behind a mirror, set PIP_INDEX_URL to its address."
+            "command again; what was downloaded is kept. Behind a mirror, set PIP_INDEX_URL to its address."
         ),
     ),
     (
@@ -123,11 +123,15 @@ def make_venv() -> None:
             [str(python), "-c", "import pip, sys; sys.exit(sys.version_info < (3, 11))"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            check=False,
         )
         if works.returncode == 0:
             return
     done = subprocess.run(
-        [sys.executable, "-m", "venv", "--clear", str(VENV)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        [sys.executable, "-m", "venv", "--clear", str(VENV)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
     )
     if done.returncode != 0:
         shutil.rmtree(str(VENV), ignore_errors=True)

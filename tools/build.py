@@ -169,6 +169,7 @@ def render(root: Path) -> None:
     ]
     done = subprocess.run(
         command,
+        check=False,
         cwd=root,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
