@@ -113,9 +113,9 @@ def _train(
     weighted: bool = True,
 ) -> Run:
     train = tl.data.loader(
-        splits.train, transform, p.batch_size, shuffle=True, augment=augmentation(p), seed=seed
+        splits.train, transform, p.batch_size, shuffle=True, augment=augmentation(p), seed=seed, keep=True
     )
-    val = tl.data.loader(splits.val, transform, 2 * p.batch_size)
+    val = tl.data.loader(splits.val, transform, 2 * p.batch_size, keep=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs * len(train))
     history = tl.training.fit(
         net,

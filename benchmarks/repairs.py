@@ -69,8 +69,8 @@ class _Drifting(nn.Module):
 
 def _drifting_stage_1(net: Backbone, splits: Splits, p: Profile, seed: int, weighted: bool) -> None:
     tl.freezing.freeze(net)
-    train = tl.data.loader(splits.train, net.transform, p.batch_size, shuffle=True, seed=seed)
-    val = tl.data.loader(splits.val, net.transform, 2 * p.batch_size)
+    train = tl.data.loader(splits.train, net.transform, p.batch_size, shuffle=True, seed=seed, keep=True)
+    val = tl.data.loader(splits.val, net.transform, 2 * p.batch_size, keep=True)
     optimizer = torch.optim.AdamW(net.head.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
     weights = tl.training.class_weights(splits.train.labels) if weighted else None
     tl.training.fit(_Drifting(net), train, val, optimizer, p.epochs, class_weights=weights)

@@ -233,6 +233,7 @@ def loader(
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
     seed: int = 0,
     workers: int = 0,
+    keep: bool = False,
 ) -> DataLoader:
     """Return batches ``(x [B, 3, H, W] float32, y [B] int64)``.
 
@@ -241,21 +242,35 @@ def loader(
         augment: random change of one transformed image, for training only.
         seed: of the order.
         workers: processes that decode; 0 is right for small images.
+        keep: hold every transformed image in memory (12 S² bytes each) instead of decoding it again in each
+            epoch; with ``augment`` the random change is still new each time.
 
     Raises:
-        ValueError: when ``images`` is empty.
+        ValueError: when ``images`` is empty, or ``keep`` is asked of several workers, whose memory is apart.
     """
     if len(images) == 0:
         raise ValueError("the image set is empty; there is nothing to load.")
 
-    def collate(items: list[tuple[Image.Image, int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        tensors = [transform(image) for image, _ in items]
+    if keep and workers:
+        raise ValueError(f"keep=True with workers={workers}: kept images need workers=0.")
+    kept: dict[int, torch.Tensor] = {}
+
+    def prepare(index: int) -> torch.Tensor:
+        if index in kept:
+            return kept[index]
+        tensor = transform(open_rgb(images.images[index]))
+        if keep:
+            kept[index] = tensor
+        return tensor
+
+    def collate(indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        tensors = [prepare(index) for index in indices]
         if augment is not None:
             tensors = [augment(tensor) for tensor in tensors]
-        return torch.stack(tensors), torch.tensor([label for _, label in items])
+        return torch.stack(tensors), torch.from_numpy(images.labels[indices])
 
     return DataLoader(
-        images,
+        range(len(images)),  # type: ignore[arg-type]  # anything with len() and [] serves as a data set
         batch_size=batch_size,
         shuffle=shuffle,
         num_workers=workers,
