@@ -230,9 +230,7 @@ def _load_packaged(net: nn.Module, name: str) -> None:
         raise ValueError(f"{path.name} holds {len(source)} tensors, {name} needs {len(target)}.")
     for (key, new), (old_key, old) in zip(target.items(), source.items(), strict=True):
         if new.shape != old.shape:
-            raise ValueError(
-                f"{path.name}: {old_key} {tuple(old.shape)} does not fit {key} {tuple(new.shape)}."
-            )
+            raise ValueError(f"{path.name}: {old_key} {tuple(old.shape)} does not fit {key} {tuple(new.shape)}.")
     net.load_state_dict(dict(zip(target, source.values(), strict=True)))
 
 

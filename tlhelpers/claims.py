@@ -39,9 +39,7 @@ class Claim:
         return f"[{'holds' if self.holds else 'does not hold'}] {self.text} (measured: {self.measured}{quoted})"
 
 
-def claim(
-    id: str, text: str, *, holds: bool, measured: object, quoted: str = "", relied: bool = True
-) -> None:
+def claim(id: str, text: str, *, holds: bool, measured: object, quoted: str = "", relied: bool = True) -> None:
     """Show a claim as a box on the page and as one line elsewhere.
 
     Args:
@@ -58,7 +56,9 @@ def claim(
         raise ValueError(f"claim id {id!r}: give two digits and a slug, such as '07-batchnorm-drifts'.")
     found = Claim(id, text, bool(holds), str(measured), quoted)
     if relied and not found.holds:
-        raise AssertionError(f"claim {id} does not hold: {text} Measured {measured}; quoted {quoted or 'nothing'}.")
+        raise AssertionError(
+            f"claim {id} does not hold: {text} Measured {measured}; quoted {quoted or 'nothing'}."
+        )
     display(found)
 
 

@@ -168,9 +168,7 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
     """
     for part, size in (("train", train), ("val", val), ("test", test)):
         if size < len(images.classes):
-            raise ValueError(
-                f"{part}={size}: a part needs at least one image of {len(images.classes)} classes."
-            )
+            raise ValueError(f"{part}={size}: a part needs at least one image of {len(images.classes)} classes.")
     if train + val + test > len(images):
         raise ValueError(
             f"train={train}, val={val} and test={test} need {train + val + test} images; there are {len(images)}."

@@ -27,7 +27,7 @@ def compute(
     device = device or settings.device
     batches = data.loader(images, net.transform, batch_size)
     was_training = net.training
-    net.to(device, memory_format=torch.channels_last).eval()
+    net.to(device).to(memory_format=torch.channels_last).eval()
     xs, ys = [], []
     for x, y in tqdm(batches, desc="features", leave=False, disable=not settings.progress):
         # no_grad, not inference_mode: what comes out enters a training step later.

@@ -50,9 +50,7 @@ def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         raise ValueError("probabilities hold NaN or infinity; look at the loss of the last epochs.")
     present = np.unique(labels)
     if len(present) < 2:
-        raise ValueError(
-            f"labels hold one class only ({present.tolist()}); AUROC needs two. Use another split."
-        )
+        raise ValueError(f"labels hold one class only ({present.tolist()}); AUROC needs two. Use another split.")
     binary = probabilities.shape[1] == 2
     predicted = probabilities.argmax(axis=1)
     sums = probabilities.sum(axis=1, keepdims=True)
@@ -69,7 +67,7 @@ def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """Return the mean and its Student t interval over independent runs.
 
     Raises:
@@ -80,7 +78,7 @@ def interval(values: Sequence[float], level: float = 0.95) -> Interval:
     return Interval(found.mean(), found.mean() - half, found.mean() + half, len(found))
 
 
-def new_run_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def new_run_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """Return where one more run is to be expected: the t prediction interval around the mean.
 
     Raises:
@@ -91,7 +89,7 @@ def new_run_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     return Interval(found.mean(), found.mean() - half, found.mean() + half, len(found))
 
 
-def paired(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
+def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """Return the mean of ``a - b`` over runs that share seed and split, its t interval and the p value.
 
     Pairing takes out what both share, the luck of the split.
@@ -132,8 +130,6 @@ def table(runs: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = METRIC
     if missing:
         raise KeyError(f"column(s) {missing} missing; there are {list(runs.columns)}.")
     grouped = runs.groupby(list(by), sort=False)
-    result = pd.DataFrame(
-        {name: grouped[name].apply(lambda v: str(interval(v.to_numpy()))) for name in metrics}
-    )
+    result = pd.DataFrame({name: grouped[name].apply(lambda v: str(interval(v.to_numpy()))) for name in metrics})
     result["seeds"] = grouped.size()
     return result

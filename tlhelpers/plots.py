@@ -10,6 +10,7 @@ import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from tlhelpers import measures
@@ -88,7 +89,7 @@ def bands(
         ax.fill_between(
             at, [i.low for i in part], [i.high for i in part], color=line.get_color(), alpha=0.16, linewidth=0
         )
-        ends.append((part.iloc[-1].mean, at[-1], name, line.get_color()))
+        ends.append((part.iloc[-1].mean, at[-1], name, str(line.get_color())))
     _name_ends(ax, ends)
     return ax
 
@@ -126,7 +127,7 @@ def history(runs: pd.DataFrame, ax: Axes | None = None) -> Axes:
         label="kept",
     )  # fmt: skip
     ax.set(xlabel="epoch", ylabel="cross-entropy (nats)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
     return ax
 
@@ -140,9 +141,7 @@ def grid_of_images(
         ValueError: when there are not as many titles as images, or none.
     """
     if not len(images) or len(images) != len(titles):
-        raise ValueError(
-            f"{len(images)} images and {len(titles)} titles; give as many of both, at least one."
-        )
+        raise ValueError(f"{len(images)} images and {len(titles)} titles; give as many of both, at least one.")
     rows = -(-len(images) // columns)
     figure, axes = plt.subplots(rows, columns, figsize=(side * columns, (side + 0.35) * rows), squeeze=False)
     for ax in axes.flat:

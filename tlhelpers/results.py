@@ -50,9 +50,7 @@ def save(name: str, runs: pd.DataFrame, command: str, extra: dict[str, Any] | No
     partial = path.with_suffix(".partial")
     runs.to_csv(partial, index=False, float_format="%.6g")
     os.replace(partial, path)
-    path.with_suffix(".json").write_text(
-        json.dumps(provenance(runs, command) | (extra or {}), indent=2) + "\n"
-    )
+    path.with_suffix(".json").write_text(json.dumps(provenance(runs, command) | (extra or {}), indent=2) + "\n")
     return path
 
 

@@ -138,9 +138,7 @@ def make_venv() -> None:
         said = done.stdout.decode(errors="replace")
         if "ensurepip" in said:
             version = "{}.{}".format(*sys.version_info[:2])
-            stop(
-                f"this Python cannot make environments. On Debian or Ubuntu: apt install python{version}-venv"
-            )
+            stop(f"this Python cannot make environments. On Debian or Ubuntu: apt install python{version}-venv")
         stop("python -m venv failed:\n" + said)
 
 

@@ -73,9 +73,7 @@ def execution_key(chapter: Path, root: Path) -> str:
 
 def site_key(root: Path, executed: Iterable[Path]) -> str:
     """What the pages depend on."""
-    used = [
-        p for p in files(root, "book/**/*", "tools/*.py", "_config.yml", "_toc.yml") if p.suffix != ".ipynb"
-    ]
+    used = [p for p in files(root, "book/**/*", "tools/*.py", "_config.yml", "_toc.yml") if p.suffix != ".ipynb"]
     return digest([*used, root / "requirements.lock", *executed], root)
 
 
@@ -183,9 +181,7 @@ def render(root: Path) -> None:
     if done.returncode != 0 or executed_again or not (out / "html" / "index.html").exists():
         shutil.rmtree(out / "html", ignore_errors=True)
         lines = log.splitlines()
-        telling = [line for line in lines if re.search(r"WARNING:|ERROR|Error|Exception", line)] or lines[
-            -25:
-        ]
+        telling = [line for line in lines if re.search(r"WARNING:|ERROR|Error|Exception", line)] or lines[-25:]
         reason = f"Sphinx executed {executed_again} again: its cache did not fit\n" if executed_again else ""
         raise BuildFailure(
             reason + "the pages have faults:\n" + "\n".join(telling) + "\nWhole log: _build/pages.log"
@@ -228,9 +224,7 @@ def build(root: Path = ROOT, *, fresh: bool = False) -> bool:
 def main() -> int:
     """Command line of the build; returns the exit status."""
     parser = argparse.ArgumentParser(description="Build the book into _build/html.")
-    parser.add_argument(
-        "--fresh", action="store_true", help="execute every chapter and rewrite every notebook"
-    )
+    parser.add_argument("--fresh", action="store_true", help="execute every chapter and rewrite every notebook")
     arguments = parser.parse_args()
     os.environ.update(SETTINGS)
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

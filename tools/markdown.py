@@ -189,9 +189,7 @@ def _ref(content: str, context: Context) -> str:
     if label not in context.book.labels:
         raise context.fail(f"the label {label!r} is not defined")
     stem, title = context.book.labels[label]
-    return (
-        text or title if stem == context.chapter else f"[{text or title}]({_address(stem + '.md', context)})"
-    )
+    return text or title if stem == context.chapter else f"[{text or title}]({_address(stem + '.md', context)})"
 
 
 def _glue(content: str, context: Context) -> str:
@@ -203,9 +201,7 @@ def _glue(content: str, context: Context) -> str:
         value = literal_eval(context.values[key])
     except (SyntaxError, ValueError):
         value = context.values[key]
-    cast: Callable[[object], object] = (
-        str if spec[-1:] in ("", "s") else int if spec[-1] in "bcdoxX" else float
-    )
+    cast: Callable[[object], object] = str if spec[-1:] in ("", "s") else int if spec[-1] in "bcdoxX" else float
     try:
         return format(cast(value), spec)
     except (TypeError, ValueError) as error:
@@ -219,9 +215,7 @@ def _cite(content: str, context: Context, *, brackets: bool) -> str:
             raise context.fail(f"the reference {key!r} is not in references.bib")
         entry = context.book.references[key]
         people = entry.persons.get("author") or entry.persons.get("editor") or []
-        names = [
-            str(Text.from_latex(" ".join([*person.prelast_names, *person.last_names]))) for person in people
-        ]
+        names = [str(Text.from_latex(" ".join([*person.prelast_names, *person.last_names]))) for person in people]
         who = f"{names[0]} et al." if len(names) > 2 else " and ".join(names) or key
         year = entry.fields.get("year", "n.d.")
         label = f"{who}, {year}" if brackets else f"{who} ({year})"

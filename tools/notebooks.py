@@ -165,9 +165,7 @@ def _code_cells(cell: NotebookNode, context: Context) -> list[NotebookNode]:
     for output in outputs:
         if output.get("execution_count"):
             output["execution_count"] = count
-    cells = [
-        nbformat.v4.new_code_cell(cell.source, outputs=outputs, execution_count=count, metadata=metadata)
-    ]
+    cells = [nbformat.v4.new_code_cell(cell.source, outputs=outputs, execution_count=count, metadata=metadata)]
     options: Mapping[str, Any] = cell.metadata.get("mystnb", {})
     figure, image = options.get("figure", {}), options.get("image", {})
     if figure or image.get("alt"):
@@ -206,7 +204,5 @@ def derive_again(source: Path, committed: NotebookNode, book: Book) -> NotebookN
     try:
         nb = with_outputs(read_source(source), without_setup(committed))
     except ValueError as error:
-        raise ConversionError(
-            f"{source.name}: its notebook was made from other code; run `make book`"
-        ) from error
+        raise ConversionError(f"{source.name}: its notebook was made from other code; run `make book`") from error
     return derive(nb, source.stem, book, committed.metadata.get("book", {}).get("key", ""))

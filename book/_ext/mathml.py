@@ -57,9 +57,7 @@ def to_mathml(latex: str, display: bool = False) -> str:
     for name in OPERATORS:
         text = re.sub(rf"\\{name}(?![A-Za-z])", rf"\\operatorname{{{name}}}", text)
     for old, new in ENVIRONMENTS.items():
-        text = text.replace(rf"\begin{{{old}}}", rf"\begin{{{new}}}").replace(
-            rf"\end{{{old}}}", rf"\end{{{new}}}"
-        )
+        text = text.replace(rf"\begin{{{old}}}", rf"\begin{{{new}}}").replace(rf"\end{{{old}}}", rf"\end{{{new}}}")
     if display and r"\\" in text and r"\begin" not in text:
         text = rf"\begin{{align*}}{text}\end{{align*}}"
     markup = convert(text, display="block" if display else "inline")
@@ -73,7 +71,7 @@ def to_mathml(latex: str, display: bool = False) -> str:
 def _render(self: HTML5Translator, node: nodes.Element, display: bool) -> str:
     try:
         return to_mathml(node.astext(), display)
-    except Exception as error:  # noqa: BLE001 - whatever the converter stumbles over, name page and formula
+    except Exception as error:
         logger.warning("formula: %s", error, location=node, type="mathml")
         return f"<code>{html.escape(node.astext())}</code>"
 
@@ -90,9 +88,7 @@ def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
     number = get_node_equation_number(self, node) if node.get("number") else None
     label = _("Equation %s") % number if number else _("Equation")
     self.body.append(
-        self.starttag(
-            node, "div", CLASS="math notranslate tl-equation", role="group", **{"aria-label": label}
-        )
+        self.starttag(node, "div", CLASS="math notranslate tl-equation", role="group", **{"aria-label": label})
     )
     self.body.append(f'<div class="tl-equation-body">{_render(self, node, True)}</div>')
     if number:

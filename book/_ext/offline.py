@@ -33,14 +33,10 @@ def is_foreign(asset: Any) -> bool:
     """
     name = str(getattr(asset, "filename", asset) or "")
     body = (getattr(asset, "attributes", None) or {}).get("body") or ""
-    return name.startswith(("http:", "https:", "//")) or any(
-        mark in name or mark in body for mark in THEBE_MARKS
-    )
+    return name.startswith(("http:", "https:", "//")) or any(mark in name or mark in body for mark in THEBE_MARKS)
 
 
-def strip_assets(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
-) -> None:
+def strip_assets(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """Remove foreign scripts and style sheets from one page's context (event ``html-page-context``)."""
     for key in ("script_files", "css_files"):
         if key in context:
@@ -48,9 +44,7 @@ def strip_assets(
     # docutils writes a role that ARIA 1.2 has deprecated, in a "list" whose children are not list items.
     if "citation-list" in context.get("body", ""):
         body = context["body"].replace(' role="doc-biblioentry"', "")
-        context["body"] = body.replace(
-            '<div role="list" class="citation-list">', '<div class="citation-list">'
-        )
+        context["body"] = body.replace('<div role="list" class="citation-list">', '<div class="citation-list">')
 
 
 def strip_thebe_nodes(app: Sphinx, doctree: nodes.document, docname: str) -> None:

@@ -90,9 +90,7 @@ def config() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def browser(book: Path) -> Iterator[Browser]:
     """Start one Chromium for all tests."""
-    path = os.environ.get("CHROMIUM") or next(
-        (found for name in BROWSERS if (found := shutil.which(name))), None
-    )
+    path = os.environ.get("CHROMIUM") or next((found for name in BROWSERS if (found := shutil.which(name))), None)
     mac = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
     if path is None and mac.is_file():
         path = str(mac)

@@ -65,9 +65,7 @@ def test_sidebar_shows_the_five_parts(visit: Visitor, page_path: str) -> None:
 
 
 def test_shows_no_raw_markup(visit: Visitor, page_path: str) -> None:
-    raw = re.findall(
-        r"\{(?:cite|ref|doc|glue|eq|math)[:\w]*\}|\\\(|\\\[|\{\{|:::", visit(page_path, "light").text
-    )
+    raw = re.findall(r"\{(?:cite|ref|doc|glue|eq|math)[:\w]*\}|\\\(|\\\[|\{\{|:::", visit(page_path, "light").text)
     assert raw == []
 
 

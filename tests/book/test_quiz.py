@@ -74,9 +74,7 @@ def test_a_wrong_and_a_right_answer_are_heard(quiz_page: Page, key: str) -> None
     move_to(quiz_page, question, right=False)
     quiz_page.keyboard.press(key)
     wrong = status.inner_text()
-    assert wrong.startswith("Not yet.") and len(wrong) > len("Not yet. "), (
-        "a wrong answer needs its explanation"
-    )
+    assert wrong.startswith("Not yet.") and len(wrong) > len("Not yet. "), "a wrong answer needs its explanation"
 
     move_to(quiz_page, question, right=True)
     quiz_page.keyboard.press(key)

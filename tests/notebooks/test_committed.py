@@ -17,9 +17,7 @@ from tools.notebooks import derive_again, read_source
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [path.stem for path in build.chapters(ROOT)]
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
-RAW = re.compile(
-    r"^\s*(?:`{3,}|:{3,})\s*\{|\{[\w:+-]+\}`|\{glue|^\([\w:.-]+\)=|\{\{\s*\w+\s*\}\}", re.MULTILINE
-)
+RAW = re.compile(r"^\s*(?:`{3,}|:{3,})\s*\{|\{[\w:+-]+\}`|\{glue|^\([\w:.-]+\)=|\{\{\s*\w+\s*\}\}", re.MULTILINE)
 LITTER = re.compile(r"\d+%\||\bit/s\b|\bs/it\b|█|\r")
 
 
@@ -38,8 +36,7 @@ def prose(notebook: NotebookNode) -> list[str]:
     texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     fenced = re.compile(r"^([> ]*)(`{3,})[^{`]*?$.*?^\1\2\s*$", re.MULTILINE | re.DOTALL)
     return [
-        re.sub(r"\$[^$\n]+\$|(?<![}`])(`{1,2})(?!`)[^`\n]+\1(?!`)", "", fenced.sub("", text))
-        for text in texts
+        re.sub(r"\$[^$\n]+\$|(?<![}`])(`{1,2})(?!`)[^`\n]+\1(?!`)", "", fenced.sub("", text)) for text in texts
     ]
 
 
@@ -81,9 +78,7 @@ def test_matches_its_source_in_the_last_commit(chapter: str) -> None:
 @each_chapter
 def test_every_code_cell_was_executed(chapter: str) -> None:
     """nbval compares nothing where the count is null, so a count must be there."""
-    counts = [
-        c.execution_count for c in committed(chapter).cells if c.cell_type == "code" and c.source.strip()
-    ]
+    counts = [c.execution_count for c in committed(chapter).cells if c.cell_type == "code" and c.source.strip()]
     assert counts == list(range(1, len(counts) + 1))
 
 
@@ -120,7 +115,5 @@ def test_the_look_for_raw_text_finds_it() -> None:
     for text in bad:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(text)])
         assert any(RAW.search(shown) for shown in prose(notebook)), text
-    good = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_markdown_cell("A `{brace}` and $x_{{i}}$, `{a}`.")]
-    )
+    good = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("A `{brace}` and $x_{{i}}$, `{a}`.")])
     assert not any(RAW.search(shown) for shown in prose(good))

@@ -112,15 +112,14 @@ def test_construct(source: str, expected: str, context: Context) -> None:
     ],
 )
 def test_refuses_and_names_the_culprit(source: str, named: str, context: Context) -> None:
-    with pytest.raises(ConversionError, match="book/01-first.md") as caught:
+    with pytest.raises(ConversionError, match=r"book/01-first\.md") as caught:
         to_plain(source, context)
     assert named in str(caught.value)
 
 
 def test_a_lone_dollar_hides_no_role(context: Context) -> None:
     assert (
-        to_plain("It costs $5.\n\nThen {glue:text}`acc:.1f` of $9.", context)
-        == "It costs $5.\n\nThen 0.9 of $9."
+        to_plain("It costs $5.\n\nThen {glue:text}`acc:.1f` of $9.", context) == "It costs $5.\n\nThen 0.9 of $9."
     )
 
 
