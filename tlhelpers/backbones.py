@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +139,10 @@ def load(
 def _from_timm(
     name: str, pretrained: bool, image_size: int | None
 ) -> tuple[nn.Module, Callable[[Image.Image], torch.Tensor]]:
-    import timm
+    with warnings.catch_warnings():
+        # timm's hub client warns in notebooks that have no widgets; nothing here draws one.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import timm
 
     packaged = name in PACKAGED
     architecture = PACKAGED[name][0] if packaged else name.removeprefix("timm/")
