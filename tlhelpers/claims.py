@@ -9,28 +9,34 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from IPython.display import display
 
-_ID = re.compile(r"\d\d-[a-z0-9]+(-[a-z0-9]+)*")
+_ID = re.compile(r"\d\d(-[a-z0-9]+)+")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: ``id`` as ``NN-slug``, its text, what was quoted, what we measured, whether it holds."""
+    """One claim: ``id`` as ``NN-slug``, its text, whether it holds, what we measured and what was quoted.
+
+    ``relied`` says whether the chapter's text builds on it.
+    """
 
     id: str
     text: str
     holds: bool
     measured: str
     quoted: str = ""
+    relied: bool = True
 
     def _repr_html_(self) -> str:
         verdict = "Holds" if self.holds else "Does not hold"
         quoted = f"<dt>Quoted</dt><dd>{html.escape(self.quoted)}</dd>" if self.quoted else ""
-        record = html.escape(json.dumps(asdict(self), sort_keys=True), quote=True)
+        # The verdict is a word, not only a color, and the group has a name, for readers who listen.
         return (
-            f'<div class="tl-claim" id="claim-{self.id}" data-holds="{str(self.holds).lower()}" '
-            f'data-claim="{record}"><p><strong>{verdict}.</strong> {html.escape(self.text)}</p>'
+            f'<div class="tl-claim" id="claim-{self.id}" role="group" aria-label="Claim {self.id}" '
+            f'data-holds="{str(self.holds).lower()}">'
+            f"<p><strong>{verdict}.</strong> {html.escape(self.text)}</p>"
             f"<dl>{quoted}<dt>Measured</dt><dd>{html.escape(self.measured)}</dd></dl></div>"
         )
 
@@ -38,37 +44,66 @@ class Claim:
         quoted = f"; quoted: {self.quoted}" if self.quoted else ""
         return f"[{'holds' if self.holds else 'does not hold'}] {self.text} (measured: {self.measured}{quoted})"
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
+        # The record travels in the output's metadata: myst-nb warns about a mime type that it does not know.
+        data = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        return data, {"tlhelpers": {"claim": asdict(self)}}
+
 
 def claim(id: str, text: str, *, holds: bool, measured: object, quoted: str = "", relied: bool = True) -> None:
     """Show a claim as a box on the page and as one line elsewhere.
 
     Args:
         id: chapter and slug, such as ``07-batchnorm-drifts``.
+        text: the claim, one sentence.
+        holds: the outcome of a comparison.
         measured: the value with its interval, as text or as an :class:`tlhelpers.measures.Interval`.
         quoted: what the seed or a paper says.
         relied: whether the text builds on it; then the build must stop when it fails.
 
     Raises:
-        ValueError: when ``id`` is not of that form.
+        ValueError: when ``id`` is not of that form, or ``text`` or ``measured`` is empty.
+        TypeError: when ``holds`` is not true or false; ``"no"`` and an array would count as true.
         AssertionError: when a relied-on claim does not hold.
     """
-    if not _ID.fullmatch(id):
+    if not isinstance(id, str) or not _ID.fullmatch(id):
         raise ValueError(f"claim id {id!r}: give two digits and a slug, such as '07-batchnorm-drifts'.")
-    found = Claim(id, text, bool(holds), str(measured), quoted)
+    for name, value in (("text", text), ("measured", measured)):
+        if value is None or not str(value).strip():
+            raise ValueError(
+                f"claim {id}: {name} is {value!r}; say what was {'claimed' if name == 'text' else name}."
+            )
+    if not isinstance(holds, bool | np.bool_):
+        raise TypeError(f"claim {id}: holds is {holds!r}; give a comparison's outcome, True or False.")
+    found = Claim(id, text, bool(holds), str(measured), quoted, relied)
     if relied and not found.holds:
         raise AssertionError(
-            f"claim {id} does not hold: {text} Measured {measured}; quoted {quoted or 'nothing'}."
+            f"claim {id} does not hold: {text} Measured {measured}; quoted {quoted or 'nothing'}. "
+            "Correct the text that relies on it, or say relied=False."
         )
     display(found)
 
 
 def collect(notebook: str | Path) -> list[Claim]:
-    """Return the claims that an executed notebook shows, in order."""
-    cells: list[dict[str, Any]] = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    found = []
+    """Return the claims that an executed notebook shows, in order.
+
+    Raises:
+        FileNotFoundError: when there is no such notebook.
+        ValueError: when the file is no notebook, or one id stands for two claims.
+    """
+    path = Path(notebook)
+    if not path.is_file():
+        raise FileNotFoundError(f"no notebook {path}; run the chapter first, claims are made when it runs.")
+    try:
+        cells: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path.name} is not a notebook ({error}); give an executed .ipynb.") from error
+    found: dict[str, Claim] = {}
     for cell in cells:
         for output in cell.get("outputs", []):
-            markup = "".join(output.get("data", {}).get("text/html", ""))
-            for record in re.findall(r'data-claim="([^"]*)"', markup):
-                found.append(Claim(**json.loads(html.unescape(record))))
-    return found
+            if record := output.get("metadata", {}).get("tlhelpers", {}).get("claim"):
+                one = Claim(**record)
+                if one.id in found:
+                    raise ValueError(f"{path.name}: claim {one.id} stands twice; give each claim its own id.")
+                found[one.id] = one
+    return list(found.values())
