@@ -5,6 +5,7 @@ RUN := .venv/bin/python
 export TLHELPERS_PROGRESS ?= 1
 CHECKED := README.md CHANGELOG.md CONTRIBUTING.md NOTICE Makefile book/*.md book/quizzes tlhelpers tools tests benchmarks
 NBVAL := PYTHONPATH="$(CURDIR)" JUPYTER_PREFER_ENV_PATH=1 PYDEVD_DISABLE_FILE_VALIDATION=1 TLHELPERS_PROGRESS=0 \
+	PYTHONWARNINGS="ignore:IProgress not found" \
 	$(RUN) -m pytest -q -p no:cacheprovider -p tools.nbval_history -W ignore --nbval-sanitize-with tests/nbval.cfg
 
 .DEFAULT_GOAL := help

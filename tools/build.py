@@ -27,7 +27,13 @@ from tools.catalog import Book, ConversionError, read_book
 
 ROOT = Path(__file__).resolve().parent.parent
 # An execution by hand and the one of `make notebooks` run under the same settings.
-SETTINGS = {"TLHELPERS_PROGRESS": "0", "JUPYTER_PREFER_ENV_PATH": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+SETTINGS = {
+    "TLHELPERS_PROGRESS": "0",
+    "JUPYTER_PREFER_ENV_PATH": "1",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    # tqdm's advice to install widgets, which nothing here draws.
+    "PYTHONWARNINGS": "ignore:IProgress not found",
+}
 
 
 class BuildFailure(RuntimeError):

@@ -103,10 +103,10 @@ class Words(HTMLParser):
 
 def test_the_box_is_read_as_it_was_written() -> None:
     words = Words()
-    words.feed(Claim("07-x", "<script>a</script> & b", False, "p < 0.05", '"half"')._repr_html_())
+    words.feed(Claim("07-x", "<script>a</script> & b", False, "<i>0.05</i>", '"<b>half</b>"')._repr_html_())
     assert words.tags == ["div", "p", "strong", "dl", "dt", "dd", "dt", "dd"], "texts must not make tags"
     heard = " ".join(words.text.split())
-    assert heard == 'Does not hold. <script>a</script> & b Quoted "half" Measured p < 0.05'
+    assert heard == 'Does not hold. <script>a</script> & b Quoted "<b>half</b>" Measured <i>0.05</i>'
     assert words.attributes["class"] == "tl-claim" and words.attributes["id"] == "claim-07-x"
     assert words.attributes["role"] == "group" and words.attributes["aria-label"] == "Claim 07-x"
     assert words.attributes["data-holds"] == "false"
