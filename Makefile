@@ -48,8 +48,8 @@ check-book: book ## open the built pages in a browser: errors, requests, accessi
 results: setup ## run the stored experiments of book/results again (hours; goes on where it stopped)
 	@$(RUN) -m benchmarks
 
-lock: setup ## solve requirements.txt again into requirements.lock (needs uv)
-	@uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+lock: setup ## solve requirements.txt again into requirements.lock
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 		--upgrade requirements.txt --output-file requirements.lock
 
 gpu: setup gpu-smoke ## profile full, for a machine with a GPU: every notebook runs to its end
