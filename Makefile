@@ -46,7 +46,7 @@ check-book: book ## open the built pages in a browser: errors, requests, accessi
 	@$(RUN) -m pytest -q -p no:cacheprovider tests/book
 
 results: setup ## run the stored experiments of book/results again (hours; goes on where it stopped)
-	@$(RUN) -m benchmarks
+	@TLHELPERS_PROGRESS=0 $(RUN) -m benchmarks
 
 lock: setup ## solve requirements.txt again into requirements.lock
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
@@ -55,8 +55,11 @@ lock: setup ## solve requirements.txt again into requirements.lock
 gpu: setup gpu-smoke ## profile full, for a machine with a GPU: every notebook runs to its end
 	@TLHELPERS_PROFILE=full $(NBVAL) --nbval-lax book/*.ipynb
 
-gpu-smoke: setup ## profile full with random weights and generated images: needs a GPU and no network
-	@TLHELPERS_PROFILE=full PYTHONPATH="$(CURDIR)" $(RUN) -m pytest -q -p no:cacheprovider -m gpu tests/unit
+gpu-smoke: setup ## the same with random weights and generated images, without a network (runs on a CPU, too)
+	@$(RUN) -m tools.smoke _build/smoke
+	@TLHELPERS_PROFILE=smoke PYTHONPATH="$(CURDIR)" $(RUN) -m pytest -q -p no:cacheprovider -m gpu tests/unit
+	@TLHELPERS_PROFILE=smoke TORCH_HOME="$(CURDIR)/_build/smoke/torch" HF_HOME="$(CURDIR)/_build/smoke/hf" \
+		HF_HUB_OFFLINE=1 $(NBVAL) --nbval-lax book/*.ipynb
 
 clean: ## remove what the build made; keep .venv
 	@rm -rf _build .pytest_cache .mypy_cache .ruff_cache

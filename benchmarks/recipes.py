@@ -24,7 +24,13 @@ class Run(NamedTuple):
     scores: dict[str, float]
 
 
-HEAD_RATE, BACKBONE_RATE = 1e-3, 3e-4
+HEAD_RATE, BACKBONE_RATE = 1e-3, 1e-4
+MIN_STEPS = 40
+
+
+def passes(p: Profile, labels: int) -> int:
+    """Return the epochs of a run: those of the profile, or more where a few labels would mean a few steps."""
+    return max(p.epochs, -(-MIN_STEPS // -(-labels // p.batch_size)))
 
 
 def small_cnn(num_classes: int = 2, width: int = 16) -> nn.Sequential:
@@ -53,7 +59,7 @@ def scratch(splits: Splits, p: Profile, seed: int) -> Run:
     net = small_cnn(len(splits.train.classes))
     transform = tl.backbones.preprocessing(p.image_size, (0.5,) * 3, (0.5,) * 3)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
-    return _train(net, transform, splits, p, seed, optimizer, epochs=5 * p.epochs)
+    return tune(net, transform, splits, p, seed, optimizer, epochs=5 * passes(p, len(splits.train)))
 
 
 def pretrained(splits: Splits, p: Profile, seed: int) -> Backbone:
@@ -84,47 +90,55 @@ def frozen(splits: Splits, p: Profile, seed: int) -> Run:
 
 
 def two_stage(splits: Splits, p: Profile, seed: int) -> Run:
-    """Head first, then everything with a smaller rate for the backbone (LP-FT, Kumar et al. 2022)."""
+    """Head first, then everything, slowly, with BatchNorm held (LP-FT, Kumar et al. 2022)."""
     tl.profile.seed_everything(seed)
     net = pretrained(splits, p, seed)
     fit_head(net, splits, p, seed)
-    tl.freezing.thaw(net)
+    tl.freezing.hold_norms(tl.freezing.thaw(net))
     optimizer = torch.optim.AdamW(tl.rates.groups(net, head=HEAD_RATE, backbone=BACKBONE_RATE))
     tl.rates.check(net, optimizer)
-    return _train(net, net.transform, splits, p, seed, optimizer, p.epochs)
+    return tune(net, net.transform, splits, p, seed, optimizer, start_counts=True)
 
 
-def full(splits: Splits, p: Profile, seed: int) -> Run:
+def full(splits: Splits, p: Profile, seed: int, rate: float = HEAD_RATE) -> Run:
     """Tune everything at once from the start, head and backbone at the rate of a new head."""
     tl.profile.seed_everything(seed)
     net = pretrained(splits, p, seed)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.01)
-    return _train(net, net.transform, splits, p, seed, optimizer, p.epochs)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
+    return tune(net, net.transform, splits, p, seed, optimizer)
 
 
-def _train(
+def full_fast(splits: Splits, p: Profile, seed: int) -> Run:
+    """Tune everything at once from the start, at a rate that suits random weights only."""
+    return full(splits, p, seed, rate=10 * HEAD_RATE)
+
+
+def tune(
     net: nn.Module,
     transform: Callable,
     splits: Splits,
     p: Profile,
     seed: int,
     optimizer: torch.optim.Optimizer,
-    epochs: int,
+    epochs: int | None = None,
     weighted: bool = True,
+    start_counts: bool = False,
 ) -> Run:
+    """Train what ``optimizer`` holds on augmented images, with a cosine schedule, and score the test set."""
+    epochs = epochs or passes(p, len(splits.train))
     train = tl.data.loader(
         splits.train, transform, p.batch_size, shuffle=True, augment=augmentation(p), seed=seed, keep=True
     )
     val = tl.data.loader(splits.val, transform, 2 * p.batch_size, keep=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs * len(train))
     history = tl.training.fit(
         net,
         train,
         val,
         optimizer,
         epochs,
-        scheduler=schedule,
+        scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs * len(train)),
         class_weights=tl.training.class_weights(splits.train.labels) if weighted else None,
+        start_counts=start_counts,
     )
     return Run(net, history, report(net, splits.test, p, transform))
 
@@ -152,4 +166,6 @@ STRATEGIES: dict[str, Callable[[Splits, Profile, int], Run]] = {
     "frozen": frozen,
     "two-stage": two_stage,
     "full": full,
+    "full-fast": full_fast,
 }
+AT_MOST_LABELS_ONLY = ("full", "full-fast")

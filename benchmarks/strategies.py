@@ -5,39 +5,35 @@ Resumable: a cell that stands in the CSV is not run again. ``python -m benchmark
 
 from __future__ import annotations
 
-import time
-
-import pandas as pd
-from tqdm import tqdm
+from typing import Any
 
 import tlhelpers as tl
-from benchmarks import recipes
+from benchmarks import grid, recipes
+from tlhelpers.profile import Profile
 
 NAME, COMMAND = "strategies", "python -m benchmarks.strategies"
 
 
-def cells(p: tl.profile.Profile) -> list[tuple[int, int, str]]:
-    """Return (seed, labels, strategy), seed by seed, so that an unfinished run holds whole seeds."""
+def cells(p: Profile) -> list[dict[str, Any]]:
+    """Return the cells seed by seed, so that an unfinished run holds whole seeds."""
     return [
-        (seed, labels, strategy)
+        {"strategy": strategy, "labels": labels, "seed": seed}
         for seed in p.seeds
         for labels in sorted(p.label_counts, reverse=True)
         for strategy in recipes.STRATEGIES
-        if strategy != "full" or labels == max(p.label_counts)
+        if strategy not in recipes.AT_MOST_LABELS_ONLY or labels == max(p.label_counts)
     ]
 
 
-def main() -> None:
+def run(strategy: str, labels: int, seed: int) -> recipes.Run:
+    """Run one cell."""
     p = tl.profile.current()
-    path = tl.results.folder() / f"{NAME}.csv"
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    done = {(row["seed"], row["labels"], row["strategy"]) for row in rows}
-    for seed, labels, strategy in tqdm([cell for cell in cells(p) if cell not in done], unit="run"):
-        start = time.perf_counter()
-        run = recipes.STRATEGIES[strategy](recipes.cut(p, labels, seed), p, seed)
-        seconds = time.perf_counter() - start
-        rows.append({"strategy": strategy, "labels": labels, "seed": seed, **run.scores, "seconds": seconds})
-        tl.results.save(NAME, pd.DataFrame(rows), COMMAND)
+    return recipes.STRATEGIES[strategy](recipes.cut(p, labels, seed), p, seed)
+
+
+def main() -> None:
+    """Run what is missing."""
+    grid.fill(NAME, COMMAND, cells(tl.profile.current()), run)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ class Backbone(nn.Module):
     """A network seen as ordered stages: ``stem``, ..., ``head``.
 
     ``train()`` leaves every fully frozen stage in eval mode, because a BatchNorm layer in train mode moves
-    its running statistics whether or not its parameters are trained (Ioffe & Szegedy 2015).
+    its running statistics whether or not its parameters are trained (Ioffe & Szegedy 2015). While
+    ``norms_held`` is set, as :func:`tlhelpers.freezing.hold_norms` does, that goes for all BatchNorm layers.
 
     Attributes:
         net: the plain model; use it without this wrapper whenever you like.
@@ -55,6 +56,7 @@ class Backbone(nn.Module):
         width: number of features that enter the head.
         transform: from PIL image to tensor ``[3, S, S]``, as the weights demand.
         name: what it was loaded as.
+        norms_held: whether all BatchNorm layers stay in eval mode, those of trained stages included.
     """
 
     def __init__(self, net: nn.Module, name: str, transform: Callable[[Image.Image], torch.Tensor]) -> None:
@@ -62,6 +64,7 @@ class Backbone(nn.Module):
         self.net = net
         self.name = name
         self.transform = transform
+        self.norms_held = False
         self._head_name = _last_linear(net, name)
 
     @property
@@ -99,6 +102,9 @@ class Backbone(nn.Module):
             if stage.frozen and stage.name != "head":
                 for module in stage.modules:
                     module.eval()
+            if self.norms_held:
+                for norm in stage.norms():
+                    norm.eval()
         return self
 
 

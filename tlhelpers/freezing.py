@@ -36,6 +36,21 @@ def thaw(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
     return _set(net, stages, trained=True)
 
 
+def hold_norms(net: Backbone, held: bool = True) -> Backbone:
+    """Keep every BatchNorm layer in eval mode through each ``train()`` call, or let them follow it again.
+
+    Their scales and shifts are still trained where their stage is. With few images the statistics of a batch
+    are noisy, and a head that was trained on running statistics meets other features as soon as its backbone
+    switches to those of the batch.
+
+    Returns:
+        The same network.
+    """
+    net.norms_held = held
+    net.train(net.training)
+    return net
+
+
 def _set(net: Backbone, stages: Iterable[str] | None, trained: bool) -> Backbone:
     known = net.stages
     if isinstance(stages, str):

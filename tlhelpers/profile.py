@@ -17,7 +17,7 @@ class Profile:
     """Names, sizes and paths of one way to run the book.
 
     Attributes:
-        name: ``offline`` or ``full``.
+        name: ``offline``, ``full``, or ``smoke``: ``full`` in small, to check its way without its data.
         backbone: a name that :func:`tlhelpers.backbones.load` understands.
         image_data: a name or a folder that :func:`tlhelpers.data.load` understands.
         image_size: side of the square input, in pixels.
@@ -73,13 +73,26 @@ _PROFILES = {
         batch_size=32,
     ),
 }
+_PROFILES["smoke"] = replace(
+    _PROFILES["full"],
+    name="smoke",
+    image_data="_build/smoke/images",
+    image_size=64,
+    label_counts=(25, 50, 100),
+    n_train=120,
+    n_val=60,
+    n_test=120,
+    epochs=1,
+    seeds=(0, 1),
+)
 
 
 def current() -> Profile:
     """Return the profile named by ``TLHELPERS_PROFILE`` (default ``offline``).
 
     ``TLHELPERS_DATA`` replaces the image folder of the profile and ``TLHELPERS_PROGRESS=0`` hides progress
-    bars, as the build does. ``full`` runs on an accelerator when there is one.
+    bars, as the build does. A relative folder is looked for here, then in the repository. All profiles but
+    ``offline`` run on an accelerator when there is one.
 
     Raises:
         ValueError: when the variable names no profile.
@@ -92,10 +105,16 @@ def current() -> Profile:
     chosen = _PROFILES[name]
     return replace(
         chosen,
-        image_data=os.environ.get("TLHELPERS_DATA", chosen.image_data),
-        device=_device() if name == "full" else chosen.device,
+        image_data=_found(os.environ.get("TLHELPERS_DATA", chosen.image_data)),
+        device=chosen.device if name == "offline" else _device(),
         progress=os.environ.get("TLHELPERS_PROGRESS", "1") != "0",
     )
+
+
+def _found(folder: str) -> str:
+    # A chapter runs in book/, but a reader names a folder from where `make` was called.
+    in_repository = book_folder().parent / folder
+    return str(in_repository) if not Path(folder).exists() and in_repository.is_dir() else folder
 
 
 def _device() -> str:

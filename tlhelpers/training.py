@@ -28,6 +28,7 @@ def fit(
     class_weights: torch.Tensor | None = None,
     patience: int | None = None,
     monitor: str = "loss",
+    start_counts: bool = False,
     device: str | None = None,
 ) -> pd.DataFrame:
     """Train ``net`` with cross-entropy and leave it with the weights of its best validation epoch.
@@ -38,10 +39,12 @@ def fit(
         class_weights: ``[C]``, weight of each class in the training loss.
         patience: stop after so many epochs without a better ``monitor``; ``None`` never stops early.
         monitor: ``loss``, ``accuracy``, ``balanced_accuracy`` or ``auroc``, on the validation set.
+        start_counts: whether the weights before the first step are a candidate, as epoch 0. Say so when they
+            are worth keeping, as after a first stage; new weights are not.
 
     Returns:
-        One row an epoch: ``epoch`` (from 1), ``train_loss`` (mean over its images), ``val_loss``,
-        ``val_accuracy``, ``val_balanced_accuracy``, ``val_auroc``, ``seconds``, and ``best``.
+        One row an epoch: ``epoch`` (from 1, or from 0), ``train_loss`` (mean over its images; NaN in epoch 0),
+        ``val_loss``, ``val_accuracy``, ``val_balanced_accuracy``, ``val_auroc``, ``seconds``, and ``best``.
 
     Raises:
         ValueError: for an unknown monitor, no epoch, or an empty training set.
@@ -58,9 +61,9 @@ def fit(
     rows: list[dict[str, float]] = []
     best, best_score, best_weights = 0, -np.inf, copy.deepcopy(net.state_dict())
     bar = tqdm(total=epochs, unit="epoch", leave=False, disable=not settings.progress)
-    for epoch in range(1, epochs + 1):
+    for epoch in range(0 if start_counts else 1, epochs + 1):
         start = time.perf_counter()
-        train_loss = _epoch(net, train, criterion, optimizer, scheduler, device, epoch)
+        train_loss = _epoch(net, train, criterion, optimizer, scheduler, device, epoch) if epoch else float("nan")
         found = evaluate(net, val, device=device)
         rows.append(
             {
@@ -73,7 +76,7 @@ def fit(
         score = MONITORS[monitor] * found[monitor]
         if score > best_score:
             best, best_score, best_weights = epoch, score, copy.deepcopy(net.state_dict())
-        bar.update()
+        bar.update(epoch > 0)
         bar.set_postfix(train_loss=f"{train_loss:.3f}", val_loss=f"{found['loss']:.3f}")
         if patience is not None and epoch - best >= patience:
             break
