@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ def provenance(runs: pd.DataFrame, command: str) -> dict[str, Any]:
     }
 
 
+@cache  # a commit made during a long run is not the code that runs
 def _revision() -> str:
     try:
         found = subprocess.run(
