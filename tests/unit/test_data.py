@@ -1,0 +1,438 @@
+"""Images come as RGB with whole-number labels, and parts of a set are what they are said to be."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import RandomSampler, SequentialSampler
+from torchvision.transforms.v2 import functional as F
+
+from tlhelpers import data
+from tlhelpers.data import ImageSet
+
+Make = Callable[..., ImageSet]
+Numbers = Callable[[ImageSet], list[int]]
+
+
+def gray(count: int) -> list[np.ndarray]:
+    return [np.zeros((4, 4), np.uint8)] * count
+
+
+def tensor(image: Image.Image) -> torch.Tensor:
+    return F.to_dtype(F.to_image(image), torch.float32)
+
+
+class TestImageSet:
+    def test_an_item_is_an_rgb_image_and_its_label(self, numbered: Make) -> None:
+        images = numbered([0, 1, 1])
+        image, label = images[2]
+        assert image.mode == "RGB" and image.getpixel((0, 0)) == (2, 2, 2)
+        assert label == 1 and type(label) is int
+        assert len(images) == 3
+
+    def test_labels_become_int64(self) -> None:
+        images = ImageSet(gray(2), np.array([0, 1], dtype=np.uint8), ("a", "b"))
+        assert images.labels.dtype == np.int64 and images.labels.tolist() == [0, 1]
+
+    def test_a_list_of_labels_will_do(self) -> None:
+        assert ImageSet(gray(2), [1, 0], ("a", "b")).labels.tolist() == [1, 0]
+
+    def test_take_gives_the_images_in_the_order_asked_for(self, numbered: Make, numbers: Numbers) -> None:
+        taken = numbered([0, 1, 2, 0], "abc").take([3, 1, 1])
+        assert numbers(taken) == [3, 1, 1]
+        assert taken.labels.tolist() == [0, 1, 1]
+        assert taken.classes == ("a", "b", "c")
+
+    def test_take_may_leave_nothing(self, numbered: Make) -> None:
+        assert len(numbered([0, 1]).take([])) == 0
+
+    def test_images_may_be_paths(self, tmp_path: Path) -> None:
+        Image.new("L", (3, 2), 7).save(tmp_path / "one.png")
+        image, _ = ImageSet([tmp_path / "one.png"], np.array([0]), ("a", "b"))[0]
+        assert image.size == (3, 2) and image.getpixel((0, 0)) == (7, 7, 7)
+
+    @pytest.mark.parametrize(
+        ("labels", "shape"), [(np.zeros((2, 1), dtype=int), (2, 1)), ([0], (1,)), ([0, 1, 0], (3,)), (0, ())]
+    )
+    def test_labels_of_the_wrong_shape_are_refused(self, labels: Any, shape: tuple[int, ...]) -> None:
+        message = f"labels have shape {shape}, but there are 2 images; give one label an image, shape (2,)."
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ImageSet(gray(2), labels, ("a", "b"))
+
+    @pytest.mark.parametrize("kind", ["float64", "float32", "bool", "str"])
+    def test_labels_that_are_no_whole_numbers_are_refused(self, kind: str) -> None:
+        with pytest.raises(
+            ValueError, match=r"labels are (float|bool|<U).*; give whole numbers, the class indices"
+        ):
+            ImageSet(gray(2), np.array([0, 1]).astype(kind), ("a", "b"))
+
+    @pytest.mark.parametrize("label", [-1, 2, 255])
+    def test_a_label_that_names_no_class_is_refused(self, label: int) -> None:
+        message = f"label {label} names no class; there are 2: ('cat', 'dog')."
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ImageSet(gray(3), np.array([0, label, 1]), ("cat", "dog"))
+
+
+class TestOpenRgb:
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16"])
+    def test_every_kind_of_image_becomes_rgb(self, tmp_path: Path, mode: str) -> None:
+        path = tmp_path / "image.tif"
+        Image.new(mode, (8, 6)).save(path)
+        image = data.open_rgb(path)
+        assert image.mode == "RGB" and image.size == (8, 6)
+
+    def test_gray_is_repeated_over_three_channels(self, tmp_path: Path) -> None:
+        Image.new("L", (2, 2), 77).save(tmp_path / "gray.png")
+        assert data.open_rgb(str(tmp_path / "gray.png")).getpixel((0, 0)) == (77, 77, 77)
+
+    @pytest.mark.parametrize("suffix", ["png", "tif"])
+    def test_16_bit_gray_is_scaled_from_its_full_range(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"deep.{suffix}"
+        Image.fromarray(np.array([[0, 256, 257, 32896, 65535]], dtype=np.uint16)).save(path)
+        found = np.asarray(data.open_rgb(path))
+        assert found[0].tolist() == [[gray] * 3 for gray in (0, 0, 1, 128, 255)]
+
+    def test_32_bit_gray_within_16_bits_is_scaled_alike(self, tmp_path: Path) -> None:
+        Image.fromarray(np.array([[0, 65535]], dtype=np.int32)).save(tmp_path / "deep.tif")
+        assert np.asarray(data.open_rgb(tmp_path / "deep.tif"))[0].tolist() == [[0] * 3, [255] * 3]
+
+    @pytest.mark.parametrize(("low", "high"), [(0, 65536), (-1, 5)])
+    def test_values_beyond_16_bits_need_a_decision(self, tmp_path: Path, low: int, high: int) -> None:
+        path = tmp_path / "deeper.tif"
+        Image.fromarray(np.array([[low, high]], dtype=np.int32)).save(path)
+        message = rf"deeper\.tif: gray values run from {low} to {high}, beyond 16 bits; rescale them to 0\.\.65535"
+        with pytest.raises(ValueError, match=message):
+            data.open_rgb(path)
+
+    def test_a_floating_point_image_needs_a_decision(self, tmp_path: Path) -> None:
+        Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
+        with pytest.raises(
+            ValueError, match=r"float\.tif: floating-point image of unknown range; save it as 8-bit"
+        ):
+            data.open_rgb(tmp_path / "float.tif")
+
+    def test_cmyk_is_converted(self, tmp_path: Path) -> None:
+        Image.new("CMYK", (2, 2), (0, 255, 255, 0)).save(tmp_path / "ink.tif")
+        assert data.open_rgb(tmp_path / "ink.tif").getpixel((0, 0)) == (255, 0, 0)
+
+    def test_a_palette_is_converted(self, tmp_path: Path) -> None:
+        image = Image.new("P", (2, 2), 1)
+        image.putpalette([0, 0, 0, 10, 20, 30])
+        image.save(tmp_path / "palette.png")
+        assert data.open_rgb(tmp_path / "palette.png").getpixel((0, 0)) == (10, 20, 30)
+
+    def test_transparency_is_dropped(self, tmp_path: Path) -> None:
+        Image.new("RGBA", (2, 2), (10, 20, 30, 0)).save(tmp_path / "glass.png")
+        assert data.open_rgb(tmp_path / "glass.png").getpixel((0, 0)) == (10, 20, 30)
+
+    def test_an_8_bit_array_is_taken_as_it_is(self) -> None:
+        values = np.arange(24, dtype=np.uint8)
+        assert np.array_equal(data.open_rgb(values.reshape(2, 4, 3)), values.reshape(2, 4, 3))
+        assert np.array_equal(np.asarray(data.open_rgb(values.reshape(4, 6)))[..., 2], values.reshape(4, 6))
+
+    @pytest.mark.parametrize("kind", ["float32", "float64", "uint16", "int64", "bool"])
+    def test_another_array_is_refused(self, kind: str) -> None:
+        message = rf"image array is {kind}; scale it to 0\.\.255 and convert it to uint8"
+        with pytest.raises(ValueError, match=message):
+            data.open_rgb(np.zeros((4, 4), kind))
+
+    def test_a_file_that_is_no_image_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.png").write_bytes(b"no image")
+        message = r"broken\.png: cannot be read as an image \(cannot identify.*\); delete or replace it"
+        with pytest.raises(ValueError, match=message):
+            data.open_rgb(tmp_path / "broken.png")
+
+    @pytest.mark.parametrize("suffix", ["png", "jpg"])
+    def test_an_image_that_was_cut_off_is_named(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"half.{suffix}"
+        values = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
+        Image.fromarray(values).save(path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(ValueError, match=rf"half\.{suffix}: cannot be read as an image"):
+            data.open_rgb(path)
+
+    def test_a_missing_image_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"gone\.png: cannot be read as an image \(.*No such file"):
+            data.open_rgb(tmp_path / "gone.png")
+
+    def test_the_set_names_the_broken_image_when_it_is_met(self, tmp_path: Path) -> None:
+        (tmp_path / "broken.png").write_bytes(b"no image")
+        images = ImageSet([np.zeros((2, 2), np.uint8), tmp_path / "broken.png"], np.array([0, 1]), ("a", "b"))
+        batches = data.loader(images, tensor, batch_size=2)
+        with pytest.raises(ValueError, match=r"broken\.png"):
+            list(batches)
+
+
+class TestLoad:
+    def test_the_packaged_cells_are_those_of_the_paper(self) -> None:
+        # Deitsch et al. (2019): 2,624 cells; graded 0, 1/3, 2/3, 1: 1,508, 295, 106, 715.
+        images = data.load("elpv")
+        assert images.classes == ("functional", "defective")
+        assert np.bincount(images.labels).tolist() == [1508 + 295, 106 + 715]
+        assert {image.shape for image in images.images} == {(300, 300)}
+
+    def test_the_packaged_cells_are_read_once(self) -> None:
+        assert data.load("elpv") is data.load("elpv")
+
+    def test_a_folder_may_be_named(self, folder: Path) -> None:
+        for name in (folder, str(folder)):
+            images = data.load(name)
+            assert len(images) == 80 and images.classes == ("NORMAL", "PNEUMONIA")
+
+    def test_a_missing_folder_says_what_to_set(self) -> None:
+        message = (
+            r"no images at 'data/nowhere': .*Set TLHELPERS_DATA to a folder.*or use TLHELPERS_PROFILE=offline"
+        )
+        with pytest.raises(FileNotFoundError, match=message):
+            data.load("data/nowhere")
+
+
+class TestFromFolder:
+    @pytest.fixture
+    def root(self, tmp_path: Path) -> Path:
+        """Two cats and one dog."""
+        for name in ("dog/1.png", "cat/2.png", "cat/1.png"):
+            path = tmp_path / "pets" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (2, 2)).save(path)
+        return tmp_path / "pets"
+
+    def test_each_subfolder_is_a_class_in_alphabetical_order(self, root: Path) -> None:
+        images = data.from_folder(root)
+        assert images.classes == ("cat", "dog")
+        assert images.labels.tolist() == [0, 0, 1]
+        assert images.images == [root / "cat/1.png", root / "cat/2.png", root / "dog/1.png"]
+
+    def test_images_may_lie_deeper(self, root: Path) -> None:
+        (root / "dog/old").mkdir()
+        shutil.copy(root / "dog/1.png", root / "dog/old/2.PNG")
+        assert np.bincount(data.from_folder(str(root)).labels).tolist() == [2, 2]
+
+    def test_other_files_and_hidden_folders_are_passed_over(self, root: Path) -> None:
+        (root / "readme.txt").write_text("pets")
+        (root / "dog/notes.csv").write_text("1")
+        (root / ".cache").mkdir()
+        assert len(data.from_folder(root)) == 3 and data.from_folder(root).classes == ("cat", "dog")
+
+    @pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "valid"), ("test", "train")])
+    def test_a_divided_set_is_put_together_again(self, root: Path, parts: tuple[str, ...]) -> None:
+        divided = root.parent / "divided"
+        for part in parts:
+            shutil.copytree(root, divided / part)
+        images = data.from_folder(divided)
+        assert images.classes == ("cat", "dog")
+        assert np.bincount(images.labels).tolist() == [2 * len(parts), len(parts)]
+        for path, label in zip(images.images, images.labels, strict=True):
+            assert Path(path).parent.name == images.classes[label]
+
+    def test_a_divided_set_may_have_hidden_folders(self, root: Path) -> None:
+        divided = root.parent / "divided"
+        shutil.copytree(root, divided / "train")
+        shutil.copytree(root, divided / "test")
+        (divided / ".cache").mkdir()
+        (divided / "train" / ".cache").mkdir()
+        assert data.from_folder(divided).classes == ("cat", "dog")
+
+    def test_a_part_of_a_divided_set_may_lack_a_class(self, root: Path) -> None:
+        divided = root.parent / "divided"
+        shutil.copytree(root, divided / "train")
+        shutil.copytree(root / "dog", divided / "val/dog")
+        assert np.bincount(data.from_folder(divided).labels).tolist() == [2, 2]
+
+    def test_a_folder_without_classes_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"has 0 class folder\(s\) \(\); it needs two or more, each with its"):
+            data.from_folder(tmp_path)
+
+    def test_images_without_class_folders_are_refused(self, root: Path) -> None:
+        with pytest.raises(ValueError, match=r"cat has 0 class folder\(s\)"):
+            data.from_folder(root / "cat")
+
+    def test_one_class_is_refused(self, root: Path) -> None:
+        shutil.rmtree(root / "dog")
+        with pytest.raises(ValueError, match=r"pets has 1 class folder\(s\) \('cat',\); it needs two or more"):
+            data.from_folder(root)
+
+    def test_an_empty_class_is_named(self, root: Path) -> None:
+        (root / "dog/1.png").rename(root / "dog/1.txt")
+        with pytest.raises(ValueError, match=r"class folder 'dog' under .*pets holds no image \(\.png, \.jpg"):
+            data.from_folder(root)
+
+    @pytest.mark.parametrize("name", ["nowhere", "pets/dog/1.png"])
+    def test_what_is_no_folder_is_named(self, root: Path, name: str) -> None:
+        with pytest.raises(FileNotFoundError, match=rf"{name} is not a folder"):
+            data.from_folder(root.parent / name)
+
+
+class TestSplit:
+    def test_parts_have_the_sizes_asked_for_and_share_no_image(self, numbered: Make, numbers: Numbers) -> None:
+        splits = data.split(numbered(np.arange(200) % 4 == 0), 90, 40, 50, seed=3)
+        assert [len(part) for part in (splits.train, splits.val, splits.test)] == [90, 40, 50]
+        assert len({number for part in splits for number in numbers(part)}) == 180
+
+    def test_parts_may_use_up_the_set(self, numbered: Make, numbers: Numbers) -> None:
+        splits = data.split(numbered(np.arange(200) % 4 == 0), 100, 40, 60, seed=3)
+        assert sorted(number for part in splits for number in numbers(part)) == list(range(200))
+
+    def test_each_part_has_the_same_share_of_classes(self, numbered: Make) -> None:
+        splits = data.split(numbered(np.arange(200) % 4 == 0), 100, 40, 60, seed=3)
+        assert [int(part.labels.sum()) for part in splits] == [25, 10, 15]
+
+    def test_labels_and_classes_stay_with_their_images(self, numbered: Make, numbers: Numbers) -> None:
+        images = numbered(np.arange(90) % 3, ("a", "b", "c"))
+        for part in data.split(images, 30, 30, 30, seed=0):
+            assert part.classes == ("a", "b", "c")
+            assert part.labels.tolist() == [number % 3 for number in numbers(part)]
+
+    def test_a_seed_makes_one_split(self, numbered: Make, numbers: Numbers) -> None:
+        images = numbered(np.arange(100) % 2)
+        first, again, other = ([numbers(p) for p in data.split(images, 40, 20, 20, seed=s)] for s in (1, 1, 2))
+        assert first == again
+        assert all(set(a) != set(b) for a, b in zip(first, other, strict=True))
+
+    @pytest.mark.parametrize("part", ["train", "val", "test"])
+    @pytest.mark.parametrize("size", [0, 1, -5])
+    def test_a_part_without_room_for_each_class_is_refused(self, numbered: Make, part: str, size: int) -> None:
+        sizes = {"train": 10, "val": 4, "test": 4} | {part: size}
+        with pytest.raises(ValueError, match=rf"{part}={size}: a part needs at least one image of 2 classes"):
+            data.split(numbered(np.arange(20) % 2), **sizes, seed=0)
+
+    def test_more_than_there_is_is_refused(self, numbered: Make) -> None:
+        with pytest.raises(ValueError, match=r"train=10, val=6 and test=5 need 21 images; there are 20"):
+            data.split(numbered(np.arange(20) % 2), 10, 6, 5, seed=0)
+
+    @pytest.mark.parametrize("rare", [0, 1, 2])
+    def test_a_class_with_fewer_images_than_parts_is_named(self, numbered: Make, rare: int) -> None:
+        labels = np.arange(30) >= 30 - rare
+        message = rf"class 'b' has {rare} image\(s\); three parts need three or more"
+        with pytest.raises(ValueError, match=message):
+            data.split(numbered(labels), 10, 10, 10, seed=0)
+
+
+class TestSubset:
+    LABELS = (np.arange(200) % 4 == 0) * 1
+
+    def test_the_smaller_lies_in_the_larger(self, numbered: Make, numbers: Numbers) -> None:
+        images = numbered(self.LABELS)
+        sets = [set(numbers(data.subset(images, size, seed=0))) for size in (8, 20, 21, 40, 199, 200)]
+        assert [len(found) for found in sets] == [8, 20, 21, 40, 199, 200]
+        assert all(smaller < larger for smaller, larger in pairwise(sets))
+
+    @pytest.mark.parametrize("size", [8, 20, 100, 200])
+    def test_classes_keep_their_proportion(self, numbered: Make, size: int) -> None:
+        found = data.subset(numbered(self.LABELS), size, seed=0)
+        assert int(found.labels.sum()) == size // 4
+
+    def test_two_images_hold_both_classes_however_rare_one_is(self, numbered: Make) -> None:
+        found = data.subset(numbered([0] * 19 + [1]), 2, seed=0)
+        assert sorted(found.labels.tolist()) == [0, 1]
+
+    def test_a_seed_makes_one_subset(self, numbered: Make, numbers: Numbers) -> None:
+        images = numbered(self.LABELS)
+        first, again, other = (numbers(data.subset(images, 20, seed=seed)) for seed in (0, 0, 1))
+        assert first == again and set(first) != set(other)
+
+    def test_labels_stay_with_their_images(self, numbered: Make, numbers: Numbers) -> None:
+        found = data.subset(numbered(self.LABELS), 50, seed=0)
+        assert found.labels.tolist() == [int(number % 4 == 0) for number in numbers(found)]
+
+    @pytest.mark.parametrize("size", [1, 0, -1, 201])
+    def test_a_size_out_of_range_is_refused(self, numbered: Make, size: int) -> None:
+        with pytest.raises(ValueError, match=rf"size={size}: give a number from 2 to 200"):
+            data.subset(numbered(self.LABELS), size, seed=0)
+
+
+def test_a_cell_is_flipped_in_each_of_four_ways() -> None:
+    torch.manual_seed(0)
+    image = torch.arange(12.0).reshape(3, 2, 2)
+    ways = {str(image.flip(dims).tolist()) for dims in ([], [1], [2], [1, 2])}
+    change = data.augment_cells()
+    assert {str(change(image).tolist()) for _ in range(60)} == ways
+
+
+class TestLoader:
+    def test_a_batch_is_float_images_and_whole_labels(self, numbered: Make) -> None:
+        (first, labels), *rest = data.loader(numbered([0, 1, 1]), tensor, batch_size=2)
+        assert first.shape == (2, 3, 1, 1) and first.dtype == torch.float32
+        assert labels.dtype == torch.int64 and labels.tolist() == [0, 1]
+        assert len(rest) == 1
+
+    def test_without_shuffling_the_order_is_that_of_the_set(self, numbered: Make) -> None:
+        batches = data.loader(numbered([0, 1] * 4), tensor, batch_size=3)
+        assert isinstance(batches.sampler, SequentialSampler)
+        assert torch.cat([x for x, _ in batches])[:, 0, 0, 0].tolist() == list(range(8))
+
+    def test_each_label_stays_with_its_image(self, numbered: Make) -> None:
+        batches = data.loader(numbered([0, 1] * 10), tensor, batch_size=6, shuffle=True)
+        for x, y in batches:
+            assert (x[:, 0, 0, 0] % 2).tolist() == y.tolist()
+
+    def test_the_seed_sets_the_order_which_is_new_in_each_epoch(self, numbered: Make) -> None:
+        images = numbered([0, 1] * 10)
+
+        def orders(seed: int) -> list[list[float]]:
+            batches = data.loader(images, tensor, batch_size=10, shuffle=True, seed=seed)
+            return [torch.cat([x for x, _ in batches])[:, 0, 0, 0].tolist() for _ in range(2)]
+
+        first, second = orders(0)
+        assert sorted(first) == sorted(second) == list(range(20))
+        assert first != second and first != list(range(20))
+        assert orders(0) == [first, second]
+        assert orders(1)[0] != first
+
+    def test_the_order_does_not_depend_on_other_random_numbers(self, numbered: Make) -> None:
+        batches = [data.loader(numbered([0, 1] * 10), tensor, shuffle=True, seed=4) for _ in range(2)]
+        torch.manual_seed(0)
+        first, _ = next(iter(batches[0]))
+        torch.manual_seed(1)
+        second, _ = next(iter(batches[1]))
+        assert torch.equal(first, second)
+
+    def test_training_drops_a_last_batch_of_one_image(self, numbered: Make) -> None:
+        images = numbered([0, 1, 1] * 3)
+        assert [len(y) for _, y in data.loader(images, tensor, batch_size=4, shuffle=True)] == [4, 4]
+        assert [len(y) for _, y in data.loader(images, tensor, batch_size=4)] == [4, 4, 1], "each image is scored"
+        assert [len(y) for _, y in data.loader(images, tensor, batch_size=5, shuffle=True)] == [5, 4]
+
+    def test_a_set_of_one_image_is_not_dropped(self, numbered: Make) -> None:
+        batches = data.loader(numbered([1]), tensor, shuffle=True)
+        assert isinstance(batches.sampler, RandomSampler)
+        assert [y.tolist() for _, y in batches] == [[1]]
+
+    @pytest.mark.parametrize(("keep", "times"), [(True, 1), (False, 3)])
+    def test_kept_images_are_transformed_once(self, numbered: Make, keep: bool, times: int) -> None:
+        calls: Counter[Any] = Counter()
+
+        def transform(image: Image.Image) -> torch.Tensor:
+            calls[image.getpixel((0, 0))] += 1
+            return tensor(image)
+
+        batches = data.loader(numbered([0, 1] * 2), transform, batch_size=2, shuffle=True, keep=keep)
+        for _ in range(3):
+            found = torch.cat([x for x, _ in batches])[:, 0, 0, 0]
+            assert sorted(found.tolist()) == [0, 1, 2, 3]
+        assert calls == {(number,) * 3: times for number in range(4)}
+
+    @pytest.mark.parametrize("keep", [True, False])
+    def test_the_random_change_is_new_each_time(self, numbered: Make, keep: bool) -> None:
+        count = iter(range(100))
+        batches = data.loader(numbered([0, 1]), tensor, augment=lambda x: x + 10 * next(count), keep=keep)
+        found = [next(iter(batches))[0][:, 0, 0, 0].tolist() for _ in range(3)]
+        assert found == [[0, 11], [20, 31], [40, 51]]
+
+    def test_an_empty_set_is_refused(self, numbered: Make) -> None:
+        with pytest.raises(ValueError, match="the image set is empty; there is nothing to load"):
+            data.loader(numbered([]), tensor)
+
+    def test_kept_images_need_one_process(self, numbered: Make) -> None:
+        with pytest.raises(ValueError, match=r"keep=True with workers=2: kept images need workers=0"):
+            data.loader(numbered([0, 1]), tensor, keep=True, workers=2)

@@ -1,0 +1,195 @@
+"""A frozen stage neither learns nor drifts, whatever is called afterwards; a thawed one does both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+
+from tlhelpers import backbones, freezing
+from tlhelpers.backbones import Backbone
+
+Make = Callable[[], Backbone]
+
+
+def trained(net: Backbone) -> set[str]:
+    """Tell the stages of which every parameter is trained, or fail where a stage is neither one nor the other."""
+    flags = {name: {p.requires_grad for p in stage.parameters} for name, stage in net.stages.items()}
+    assert all(len(found) == 1 for found in flags.values())
+    return {name for name, found in flags.items() if found == {True}}
+
+
+def statistics(net: Backbone) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in net.named_buffers()}
+
+
+def moved(net: Backbone, before: dict[str, torch.Tensor]) -> set[str]:
+    """Tell the BatchNorm layers whose statistics differ from ``before``."""
+    return {name.rpartition(".")[0] for name, value in net.named_buffers() if not torch.equal(before[name], value)}
+
+
+def pass_batches(net: Backbone, size: int = 8, times: int = 3) -> None:
+    for _ in range(times):
+        net.train()
+        net(torch.randn(4, 3, size, size) + 3)
+
+
+class TestFreeze:
+    def test_all_but_the_head_are_frozen_at_first(self, tiny: Make) -> None:
+        assert trained(tiny()) == {"stem", "layer1", "layer2", "head"}
+        assert trained(freezing.freeze(tiny())) == {"head"}
+
+    @pytest.mark.parametrize(
+        ("stages", "left"),
+        [
+            (["stem"], {"layer1", "layer2", "head"}),
+            (["layer2", "stem"], {"layer1", "head"}),
+            (("layer1", "head"), {"stem", "layer2"}),
+            ((name for name in ("stem", "layer1")), {"layer2", "head"}),
+            ("layer1", {"stem", "layer2", "head"}),
+            ([], {"stem", "layer1", "layer2", "head"}),
+        ],
+        ids=["one", "two", "head", "generator", "string", "none"],
+    )
+    def test_stages_are_frozen_by_name(self, tiny: Make, stages: Iterable[str], left: set[str]) -> None:
+        assert trained(freezing.freeze(tiny(), stages)) == left
+
+    def test_what_was_frozen_before_stays_frozen(self, tiny: Make) -> None:
+        net = freezing.freeze(freezing.freeze(tiny(), ["stem"]), ["layer1"])
+        assert trained(net) == {"layer2", "head"}
+
+    def test_the_same_network_comes_back_in_its_mode(self, tiny: Make) -> None:
+        net = tiny()
+        assert freezing.freeze(net.train()) is net and net.training and net.head.training
+        assert not freezing.freeze(net.eval()).training
+
+    def test_gradients_of_frozen_parameters_are_dropped(self, tiny: Make) -> None:
+        net = tiny()
+        net(torch.randn(4, 3, 8, 8)).sum().backward()
+        freezing.freeze(net)
+        assert {name for name, p in net.named_parameters() if p.grad is not None} == {
+            "net.fc.weight",
+            "net.fc.bias",
+        }
+
+    def test_frozen_parameters_get_no_gradient(self, tiny: Make) -> None:
+        net = freezing.freeze(tiny(), ["stem", "layer1"])
+        net.train()
+        net(torch.randn(4, 3, 8, 8)).sum().backward()
+        assert {name for name, p in net.named_parameters() if p.grad is not None} == {
+            *("net.layer2.0.weight", "net.layer2.0.bias", "net.layer2.2.weight", "net.layer2.2.bias"),
+            *("net.fc.weight", "net.fc.bias"),
+        }
+
+    def test_its_batchnorm_layers_go_to_eval_at_once(self, tiny: Make) -> None:
+        net = tiny().train()
+        freezing.freeze(net, ["stem"])
+        assert not net.net.bn1.training and net.net.layer1[1].training
+
+    def test_statistics_stay_through_every_train_call(self, tiny: Make) -> None:
+        net = freezing.freeze(tiny())
+        before = statistics(net)
+        pass_batches(net)
+        assert not moved(net, before)
+
+    def test_statistics_of_a_real_network_stay_through_every_train_call(self) -> None:
+        net = freezing.freeze(backbones.load("resnet18", pretrained=False, image_size=32))
+        before = statistics(net)
+        pass_batches(net, size=32)
+        assert not moved(net, before)
+
+    def test_without_freezing_statistics_move_though_nothing_is_trained(self, tiny: Make) -> None:
+        net = tiny()
+        for parameter in net.parameters():
+            parameter.requires_grad_(False)
+        before = statistics(net)
+        net.net.train()
+        net.net(torch.randn(4, 3, 8, 8) + 3)
+        assert moved(net, before) == {"net.bn1", "net.layer1.1"}
+
+    def test_dropout_of_a_frozen_stage_is_off(self, tiny: Make) -> None:
+        net = freezing.freeze(tiny()).train()
+        x = torch.randn(4, 3, 8, 8)
+        assert torch.equal(net(x), net(x))
+
+    def test_an_unknown_stage_is_named_with_those_that_exist(self, tiny: Make) -> None:
+        with pytest.raises(
+            KeyError, match="tiny has no stage 'layer9'; its stages are stem, layer1, layer2, head"
+        ):
+            freezing.freeze(tiny(), ["layer9"])
+
+
+class TestThaw:
+    def test_all_stages_are_thawed_at_first(self, tiny: Make) -> None:
+        net = freezing.freeze(tiny(), ["stem", "layer1", "layer2", "head"])
+        assert trained(net) == set()
+        assert trained(freezing.thaw(net)) == {"stem", "layer1", "layer2", "head"}
+
+    @pytest.mark.parametrize("stages", [["layer2"], "layer2"])
+    def test_stages_are_thawed_by_name(self, tiny: Make, stages: Iterable[str]) -> None:
+        assert trained(freezing.thaw(freezing.freeze(tiny()), stages)) == {"layer2", "head"}
+
+    def test_the_same_network_comes_back_in_its_mode(self, tiny: Make) -> None:
+        net = freezing.freeze(tiny())
+        assert freezing.thaw(net.train()) is net and net.net.bn1.training
+        assert not any(module.training for module in freezing.thaw(freezing.freeze(net).eval()).modules())
+
+    def test_statistics_of_thawed_stages_move_and_those_of_frozen_ones_stay(self, tiny: Make) -> None:
+        net = freezing.thaw(freezing.freeze(tiny()), ["layer1"])
+        before = statistics(net)
+        pass_batches(net)
+        assert moved(net, before) == {"net.layer1.1"}
+
+    def test_thawed_stages_learn_and_frozen_ones_do_not(self, tiny: Make) -> None:
+        net = freezing.thaw(freezing.freeze(tiny()), ["layer2"])
+        before = {name: p.clone() for name, p in net.named_parameters()}
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.1)
+        for _ in range(3):
+            net.train()
+            optimizer.zero_grad()
+            net(torch.randn(4, 3, 8, 8)).square().sum().backward()
+            optimizer.step()
+        changed = {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
+        assert changed == {
+            *("net.layer2.0.weight", "net.layer2.0.bias", "net.layer2.2.weight", "net.layer2.2.bias"),
+            *("net.fc.weight", "net.fc.bias"),
+        }
+
+    def test_an_unknown_stage_is_named_with_those_that_exist(self, tiny: Make) -> None:
+        with pytest.raises(
+            KeyError, match="tiny has no stage 'layer9'; its stages are stem, layer1, layer2, head"
+        ):
+            freezing.thaw(tiny(), ["layer9"])
+
+
+class TestSummary:
+    COLUMNS = ("parameters", "trained", "BatchNorm layers", "BatchNorm mode")
+
+    def test_there_is_one_row_a_stage(self, tiny: Make) -> None:
+        found = freezing.summary(freezing.freeze(tiny().train(), ["stem", "layer2"]))
+        assert found.index.name == "stage" and tuple(found.columns) == self.COLUMNS
+        rows = {name: tuple(row) for name, *row in found.itertuples()}
+        assert rows == {
+            "stem": (4 * 3 * 9 + 2 * 4, 0, 1, "eval"),
+            "layer1": (8 * 4 * 9 + 2 * 8, 304, 1, "train"),
+            "layer2": (8 * 8 * 9 + 8 + 8 * 8 + 8, 0, 0, ""),
+            "head": (2 * 8 + 2, 18, 0, ""),
+        }
+        assert list(rows) == ["stem", "layer1", "layer2", "head"]
+
+    def test_the_mode_follows_the_network(self, tiny: Make) -> None:
+        assert freezing.summary(tiny().eval())["BatchNorm mode"].tolist() == ["eval", "eval", "", ""]
+        assert freezing.summary(tiny().train())["BatchNorm mode"].tolist() == ["train", "train", "", ""]
+
+    def test_a_stage_in_both_modes_is_mixed(self) -> None:
+        net = backbones.load("resnet18", pretrained=False, image_size=32).train()
+        net.net.layer1[0].bn1.eval()
+        modes = freezing.summary(net)["BatchNorm mode"]
+        assert modes["layer1"] == "mixed" and modes["layer2"] == "train"
+
+    def test_parameters_add_up(self) -> None:
+        net = backbones.load("resnet18", pretrained=False, image_size=32)
+        found = freezing.summary(net)
+        assert found["parameters"].sum() == sum(p.numel() for p in net.parameters())
+        assert found["BatchNorm layers"].tolist() == [1, 4, 5, 5, 5, 0]

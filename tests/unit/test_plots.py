@@ -1,0 +1,234 @@
+"""Figures show what they are given, in colors that every reader can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from tlhelpers import measures, plots
+
+# Okabe & Ito (2008), in the order of their table.
+OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+GRAY = "#6E6E6E"
+
+
+@pytest.fixture(autouse=True)
+def canvas() -> Iterator[None]:
+    """Draw in the book's style, without a screen; leave neither figures nor settings behind."""
+    plt.switch_backend("agg")
+    with mpl.rc_context():
+        plots.use_style()
+        yield
+    plt.close("all")
+
+
+class TestStyle:
+    def test_the_colors_of_the_cycle_are_okabe_itos_and_a_gray(self) -> None:
+        colors = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        assert len(set(colors)) == len(colors) == 7
+        assert set(colors[:6]) < set(OKABE_ITO) and colors[6] == GRAY
+
+    def test_named_colors_are_okabe_itos_or_the_gray(self) -> None:
+        assert set(plots.COLORS.values()) <= {*OKABE_ITO, GRAY}
+
+    def test_strategies_have_different_colors(self) -> None:
+        strategies = [plots.COLORS[name] for name in ("scratch", "frozen", "two-stage", "full")]
+        assert len(set(strategies)) == 4
+        assert plots.COLORS["train"] != plots.COLORS["validation"]
+
+    def test_lines_stand_out_against_the_ground(self) -> None:
+        # WCAG 2.2 asks for a contrast of 3 to 1 where color carries meaning.
+        def luminance(color: str) -> float:
+            linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+            return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+        for name in ("scratch", "frozen", "two-stage", "validation"):
+            assert 1.05 / (luminance(plots.COLORS[name]) + 0.05) >= 3, name
+
+    def test_the_ground_is_white_on_screen_and_in_the_file(self) -> None:
+        for key in ("figure.facecolor", "savefig.facecolor", "axes.facecolor"):
+            assert to_hex(plt.rcParams[key]) == "#ffffff"
+
+    def test_type_is_large(self) -> None:
+        for key in ("axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"):
+            assert plt.rcParams[key] >= 11
+
+
+@pytest.fixture
+def runs() -> pd.DataFrame:
+    """Two strategies, two label counts, three seeds."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "strategy": strategy,
+            "labels": labels,
+            "seed": seed,
+            "auroc": level + 0.001 * labels + rng.normal(0, 0.01),
+        }
+        for strategy, level in (("two-stage", 0.8), ("scratch", 0.5))
+        for labels in (50, 25)
+        for seed in range(3)
+    ]
+    return pd.DataFrame(rows)
+
+
+class TestBands:
+    def test_a_line_is_the_mean_at_each_x(self, runs: pd.DataFrame) -> None:
+        ax = plots.bands(runs, "labels", "auroc", "strategy")
+        assert [line.get_label() for line in ax.lines] == ["two-stage", "scratch"]
+        for line in ax.lines:
+            part = runs[runs["strategy"] == line.get_label()]
+            assert line.get_xdata().tolist() == [25, 50]
+            expected = [part.loc[part["labels"] == labels, "auroc"].mean() for labels in (25, 50)]
+            assert np.allclose(line.get_ydata(), expected)
+
+    def test_a_band_is_the_interval_over_seeds(self, runs: pd.DataFrame) -> None:
+        ax = plots.bands(runs, "labels", "auroc", "strategy")
+        assert len(ax.collections) == 2
+        part = runs[(runs["strategy"] == "two-stage") & (runs["labels"] == 50)]
+        expected = measures.interval(part["auroc"].to_numpy())
+        corners = ax.collections[0].get_paths()[0].vertices
+        at_50 = corners[corners[:, 0] == 50, 1]
+        assert (at_50.min(), at_50.max()) == pytest.approx((expected.low, expected.high))
+
+    def test_band_and_name_have_the_color_of_their_line(self, runs: pd.DataFrame) -> None:
+        ax = plots.bands(runs, "labels", "auroc", "strategy")
+        colors = {line.get_label(): to_hex(line.get_color()).upper() for line in ax.lines}
+        assert colors == {name: plots.COLORS[name] for name in ("two-stage", "scratch")}
+        assert {text.get_text(): to_hex(text.get_color()).upper() for text in ax.texts} == colors
+        bands = [to_hex(band.get_facecolor()[0]).upper() for band in ax.collections]
+        assert bands == list(colors.values())
+
+    def test_lines_differ_by_marker_too(self, runs: pd.DataFrame) -> None:
+        ax = plots.bands(runs, "labels", "auroc", "strategy")
+        assert len({line.get_marker() for line in ax.lines}) == 2
+
+    def test_each_line_is_named_at_its_right_end(self, runs: pd.DataFrame) -> None:
+        ax = plots.bands(runs, "labels", "auroc", "strategy")
+        for line in ax.lines:
+            (text,) = [text for text in ax.texts if text.get_text() == line.get_label()]
+            assert text.xy == (50, pytest.approx(line.get_ydata()[-1]))
+        assert ax.get_legend() is None
+
+    def test_names_of_lines_that_end_together_do_not_cover_each_other(self, runs: pd.DataFrame) -> None:
+        same = [runs[runs["strategy"] == "scratch"].assign(strategy=name) for name in ("a", "b", "c")]
+        ax = plots.bands(pd.concat(same), "labels", "auroc", "strategy")
+        heights = sorted(ax.transData.transform(text.xy)[1] for text in ax.texts)
+        low, high = ax.transData.transform([(0, y) for y in ax.get_ylim()])[:, 1]
+        assert np.diff(heights).min() >= 0.05 * (high - low)
+
+    def test_the_order_is_that_asked_for(self, runs: pd.DataFrame) -> None:
+        ax = plots.bands(runs, "labels", "auroc", "strategy", order=["scratch", "two-stage"])
+        assert [line.get_label() for line in ax.lines] == ["scratch", "two-stage"]
+        ax = plots.bands(runs, "labels", "auroc", "strategy", order=["scratch"])
+        assert [line.get_label() for line in ax.lines] == ["scratch"]
+
+    def test_other_names_take_the_colors_of_the_cycle(self, runs: pd.DataFrame) -> None:
+        other = runs.assign(strategy=runs["strategy"].map({"two-stage": "this", "scratch": "that"}))
+        ax = plots.bands(other, "labels", "auroc", "strategy")
+        cycle = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        assert [line.get_color() for line in ax.lines] == cycle[:2]
+
+    def test_it_draws_where_it_is_told_or_on_a_new_figure(self, runs: pd.DataFrame) -> None:
+        _, ax = plt.subplots()
+        assert plots.bands(runs, "labels", "auroc", "strategy", ax=ax) is ax
+        other = plots.bands(runs, "labels", "auroc", "strategy")
+        assert isinstance(other, Axes) and other.figure is not ax.figure
+
+    @pytest.mark.parametrize("name", ["labels", "auroc", "strategy"])
+    def test_a_missing_column_is_named_with_those_that_exist(self, runs: pd.DataFrame, name: str) -> None:
+        with pytest.raises(KeyError, match=rf"column\(s\) \['{name}'\] missing; there are \[.*'seed'"):
+            plots.bands(runs.drop(columns=name), "labels", "auroc", "strategy")
+
+
+class TestHistory:
+    @pytest.fixture
+    def found(self) -> pd.DataFrame:
+        """What training.fit returns."""
+        return pd.DataFrame(
+            {
+                "epoch": [0, 1, 2, 3],
+                "train_loss": [np.nan, 0.6, 0.4, 0.3],
+                "val_loss": [0.8, 0.7, 0.5, 0.6],
+                "best": [False, False, True, False],
+            }
+        )
+
+    def test_both_losses_are_drawn_by_epoch(self, found: pd.DataFrame) -> None:
+        ax = plots.history(found)
+        lines = {line.get_label(): line for line in ax.lines}
+        assert list(lines) == ["train", "validation", "kept"]
+        for name, column in (("train", "train_loss"), ("validation", "val_loss")):
+            assert np.array_equal(lines[name].get_xdata(), [0, 1, 2, 3])
+            assert np.array_equal(lines[name].get_ydata(), found[column], equal_nan=True)
+            assert lines[name].get_color() == plots.COLORS[name]
+
+    def test_lines_differ_by_more_than_color(self, found: pd.DataFrame) -> None:
+        train, validation, _ = plots.history(found).lines
+        assert train.get_linestyle() != validation.get_linestyle()
+
+    def test_the_epoch_that_was_kept_is_marked(self, found: pd.DataFrame) -> None:
+        kept = plots.history(found).lines[2]
+        assert np.array_equal(kept.get_xydata(), [[2, 0.5]])
+
+    def test_axes_and_lines_are_named(self, found: pd.DataFrame) -> None:
+        ax = plots.history(found)
+        assert ax.get_xlabel() == "epoch" and ax.get_ylabel() == "cross-entropy (nats)"
+        legend = ax.get_legend()
+        assert legend is not None
+        assert [text.get_text() for text in legend.get_texts()] == ["train", "validation", "kept"]
+
+    def test_epochs_are_whole_numbers(self, found: pd.DataFrame) -> None:
+        ax = plots.history(found.iloc[:2])
+        ax.figure.canvas.draw()
+        assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
+    def test_it_draws_where_it_is_told_or_on_a_new_figure(self, found: pd.DataFrame) -> None:
+        _, ax = plt.subplots()
+        assert plots.history(found, ax=ax) is ax
+        assert plots.history(found).figure is not ax.figure
+
+
+class TestGridOfImages:
+    @pytest.mark.parametrize(("count", "columns", "rows"), [(1, 4, 1), (4, 4, 1), (5, 4, 2), (6, 2, 3), (3, 1, 3)])
+    def test_there_are_as_many_axes_as_rows_and_columns(self, count: int, columns: int, rows: int) -> None:
+        images = [Image.new("RGB", (4, 4))] * count
+        figure = plots.grid_of_images(images, [str(i) for i in range(count)], columns=columns)
+        assert isinstance(figure, Figure) and len(figure.axes) == rows * columns
+        spec = figure.axes[0].get_subplotspec()
+        assert spec is not None and spec.get_gridspec().get_geometry() == (rows, columns)
+
+    def test_each_image_stands_under_its_title(self) -> None:
+        images = [np.full((3, 2, 3), value, np.uint8) for value in (10, 20, 30)]
+        figure = plots.grid_of_images(images, ["a", "b", "c"], columns=2)
+        shown = [(ax.get_title(), ax.images[0].get_array()) for ax in figure.axes[:3]]
+        assert [title for title, _ in shown] == ["a", "b", "c"]
+        assert all(np.array_equal(values, image) for (_, values), image in zip(shown, images, strict=True))
+
+    def test_places_left_over_are_empty(self) -> None:
+        figure = plots.grid_of_images([Image.new("L", (4, 4))], ["a"], columns=3)
+        assert [len(ax.images) for ax in figure.axes] == [1, 0, 0]
+        assert not any(ax.axison for ax in figure.axes)
+
+    def test_gray_images_are_shown_in_gray(self) -> None:
+        figure = plots.grid_of_images([Image.new("L", (4, 4))], ["a"])
+        assert figure.axes[0].images[0].get_cmap().name == "gray"
+
+    def test_the_side_sets_the_size(self) -> None:
+        figure = plots.grid_of_images([Image.new("L", (4, 4))] * 4, list("abcd"), columns=2, side=2.0)
+        assert figure.get_size_inches().tolist() == pytest.approx([4.0, 4.7])
+
+    @pytest.mark.parametrize(("images", "titles"), [(2, 1), (1, 2), (0, 0), (0, 1)])
+    def test_each_image_needs_a_title(self, images: int, titles: int) -> None:
+        message = f"{images} images and {titles} titles; give as many of both, at least one"
+        with pytest.raises(ValueError, match=message):
+            plots.grid_of_images([Image.new("L", (4, 4))] * images, ["a"] * titles)

@@ -1,0 +1,406 @@
+"""Training keeps the best weights, stops when told, and says where it went wrong."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from tlhelpers import freezing, measures, training
+from tlhelpers.backbones import Backbone
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+COLUMNS = [
+    "epoch",
+    "train_loss",
+    "val_loss",
+    "val_accuracy",
+    "val_balanced_accuracy",
+    "val_auroc",
+    "seconds",
+    "best",
+]
+
+
+@pytest.fixture
+def net() -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(2, 2)
+
+
+def points(*sizes: int, seed: int = 0, wrong: bool = False) -> list[Batch]:
+    """Make batches of points in a plane; the sign of the first coordinate is the class, or the other one."""
+    generator = torch.Generator().manual_seed(seed)
+    batches = []
+    for size in sizes:
+        x = torch.randn(size, 2, generator=generator)
+        x[0, 0], x[1, 0] = 1.0, -1.0  # both classes are there
+        batches.append((x, ((x[:, 0] > 0) != wrong).long()))
+    return batches
+
+
+def sgd(net: nn.Module, rate: float = 0.1) -> torch.optim.SGD:
+    return torch.optim.SGD(net.parameters(), lr=rate)
+
+
+def fit(net: nn.Module, epochs: int = 2, *, wrong: bool = False, **options: object) -> pd.DataFrame:
+    """Fit to eight points in two batches, or to the same points with the other labels."""
+    train = points(4, 4, wrong=wrong)
+    return training.fit(net, train, points(8, seed=1), sgd(net, 0.5), epochs, **options)
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+class TestHistory:
+    def test_there_is_one_row_an_epoch(self, net: nn.Linear) -> None:
+        history = fit(net, epochs=3)
+        assert history.columns.tolist() == COLUMNS
+        assert history["epoch"].tolist() == [1, 2, 3]
+        assert history["best"].dtype == bool and history["best"].sum() == 1
+        assert (history["seconds"] > 0).all()
+
+    def test_the_training_loss_is_the_mean_over_the_images(self, net: nn.Linear) -> None:
+        train = points(3, 5)
+        x, y = (torch.cat(part) for part in zip(*train, strict=True))
+        expected = nn.functional.cross_entropy(net(x), y).item()
+        history = training.fit(net, train, points(4), sgd(net, rate=0.0), epochs=1)
+        assert history.loc[0, "train_loss"] == pytest.approx(expected, abs=1e-6)
+
+    def test_validation_columns_are_what_evaluate_finds(self, net: nn.Linear) -> None:
+        val = points(8, seed=1)
+        history = training.fit(net, points(4, 4), val, sgd(net), epochs=1)
+        for name, value in training.evaluate(net, val).items():
+            assert history.loc[0, f"val_{name}"] == pytest.approx(value)
+
+    def test_training_lowers_the_loss(self, net: nn.Linear) -> None:
+        history = fit(net, epochs=10)
+        assert history["train_loss"].is_monotonic_decreasing and history["val_loss"].is_monotonic_decreasing
+        assert history["val_accuracy"].iloc[-1] == 1.0
+
+    def test_the_same_start_gives_the_same_history(self, net: nn.Linear) -> None:
+        first, second = (fit(copy.deepcopy(net), epochs=3).drop(columns="seconds") for _ in range(2))
+        pd.testing.assert_frame_equal(first, second)
+
+
+class TestTheKeptWeights:
+    def test_are_those_of_the_best_epoch(self, net: nn.Linear) -> None:
+        # With the wrong labels each epoch is worse than the one before.
+        once, four_times = copy.deepcopy(net), copy.deepcopy(net)
+        fit(once, epochs=1, wrong=True)
+        history = fit(four_times, epochs=4, wrong=True)
+        assert history["val_loss"].is_monotonic_increasing
+        assert history["best"].tolist() == [True, False, False, False]
+        assert same(once, four_times) and not same(net, once)
+
+    def test_are_the_last_ones_where_each_epoch_is_better(self, net: nn.Linear) -> None:
+        history = fit(net, epochs=4)
+        assert history["best"].tolist() == [False, False, False, True]
+        assert training.evaluate(net, points(8, seed=1))["loss"] == pytest.approx(history["val_loss"].iloc[-1])
+
+    def test_include_batchnorm_statistics(self) -> None:
+        torch.manual_seed(0)
+        once = nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2))
+        four_times = copy.deepcopy(once)
+        fit(once, epochs=1, wrong=True)
+        history = fit(four_times, epochs=4, wrong=True)
+        assert history["best"].tolist() == [True, False, False, False]
+        assert same(once, four_times)
+
+    def test_are_the_first_of_equals(self, net: nn.Linear) -> None:
+        history = training.fit(net, points(4), points(8, seed=1), sgd(net, rate=0.0), epochs=3)
+        assert history["best"].tolist() == [True, False, False]
+
+    def test_may_be_those_before_the_first_step(self, net: nn.Linear) -> None:
+        start = copy.deepcopy(net)
+        history = fit(net, epochs=2, wrong=True, start_counts=True)
+        assert history["epoch"].tolist() == [0, 1, 2]
+        assert history["best"].tolist() == [True, False, False]
+        assert math.isnan(history.loc[0, "train_loss"]) and history["train_loss"][1:].notna().all()
+        assert same(net, start)
+
+    def test_the_start_is_no_candidate_unless_told(self, net: nn.Linear) -> None:
+        start = copy.deepcopy(net)
+        assert fit(net, epochs=2, wrong=True)["epoch"].tolist() == [1, 2]
+        assert not same(net, start)
+
+    def test_a_start_that_is_not_the_best_is_left_behind(self, net: nn.Linear) -> None:
+        history = fit(net, epochs=2, start_counts=True)
+        assert history["best"].tolist() == [False, False, True]
+
+
+class TestMonitor:
+    @pytest.mark.parametrize(
+        ("monitor", "best"), [("loss", 2), ("accuracy", 3), ("balanced_accuracy", 4), ("auroc", 1)]
+    )
+    def test_the_best_epoch_is_that_of_the_monitor(
+        self, net: nn.Linear, monkeypatch: pytest.MonkeyPatch, monitor: str, best: int
+    ) -> None:
+        found = {
+            "loss": [3.0, 1.0, 2.0, 1.5],
+            "accuracy": [0.5, 0.6, 0.8, 0.7],
+            "balanced_accuracy": [0.5, 0.6, 0.4, 0.7],
+            "auroc": [0.9, 0.6, 0.8, 0.7],
+        }
+        rows = iter([dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)])
+        monkeypatch.setattr(training, "evaluate", lambda *_, **__: next(rows))
+        history = fit(net, epochs=4, monitor=monitor)
+        assert history.loc[history["best"], "epoch"].tolist() == [best]
+        assert history[f"val_{monitor}"].tolist() == found[monitor]
+
+    def test_an_unknown_monitor_is_named_with_those_that_exist(self, net: nn.Linear) -> None:
+        message = r"monitor='f1'; give one of loss, accuracy, balanced_accuracy, auroc"
+        with pytest.raises(ValueError, match=message):
+            fit(net, monitor="f1")
+
+
+class TestPatience:
+    @pytest.mark.parametrize("patience", [1, 2, 3])
+    def test_training_stops_after_so_many_epochs_without_a_better_one(self, net: nn.Linear, patience: int) -> None:
+        history = fit(net, epochs=10, wrong=True, patience=patience)
+        assert history["epoch"].tolist() == list(range(1, 2 + patience))
+
+    def test_the_start_counts_as_an_epoch_where_it_is_a_candidate(self, net: nn.Linear) -> None:
+        history = fit(net, epochs=10, wrong=True, patience=2, start_counts=True)
+        assert history["epoch"].tolist() == [0, 1, 2]
+
+    def test_a_better_epoch_begins_the_count_again(self, net: nn.Linear, monkeypatch: pytest.MonkeyPatch) -> None:
+        losses = iter([3.0, 4.0, 2.0, 2.5, 2.5, 2.5])
+        monkeypatch.setattr(training, "evaluate", lambda *_, **__: {"loss": next(losses)})
+        history = fit(net, epochs=6, patience=2)
+        assert history["epoch"].tolist() == [1, 2, 3, 4, 5] and history["best"].tolist()[2]
+
+    def test_without_patience_all_epochs_are_run(self, net: nn.Linear) -> None:
+        assert len(fit(net, epochs=6, wrong=True)) == 6
+
+    def test_progress_is_never_cut_short(self, net: nn.Linear) -> None:
+        assert len(fit(net, epochs=6, patience=1)) == 6
+
+
+class TestOptions:
+    def test_the_scheduler_steps_after_each_batch(self, net: nn.Linear) -> None:
+        optimizer = sgd(net, rate=0.1)
+        halving = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+        training.fit(net, points(4, 4, 4), points(4), optimizer, epochs=2, scheduler=halving)
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**6)
+
+    def test_class_weights_weigh_the_training_loss_alone(self, net: nn.Linear) -> None:
+        ((x, y),) = train = points(6)
+        weights = torch.tensor([0.2, 1.8])
+        expected = nn.functional.cross_entropy(net(x), y, weight=weights).item()
+        plain = nn.functional.cross_entropy(net(x), y).item()
+        history = training.fit(net, train, train, sgd(net, rate=0.0), epochs=1, class_weights=weights)
+        assert abs(expected - plain) > 0.01
+        assert history.loc[0, "train_loss"] == pytest.approx(expected, abs=1e-6)
+        assert history.loc[0, "val_loss"] == pytest.approx(plain, abs=1e-6)
+
+    def test_frozen_stages_stay_as_they_are(self, tiny: Callable[[], Backbone]) -> None:
+        net = freezing.freeze(tiny(), ["stem", "layer1"])
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        generator = torch.Generator().manual_seed(0)
+        batches = [(torch.randn(4, 3, 8, 8, generator=generator) + 1, torch.tensor([0, 1, 0, 1]))]
+        training.fit(net, batches, batches, sgd(net), epochs=2)
+        moved = {name for name, value in net.state_dict().items() if not torch.equal(before[name], value)}
+        assert moved == {
+            *("net.layer2.0.weight", "net.layer2.0.bias", "net.layer2.2.weight", "net.layer2.2.bias"),
+            *("net.fc.weight", "net.fc.bias"),
+        }
+
+    def test_each_epoch_trains_in_train_mode_and_evaluates_in_eval_mode(self) -> None:
+        modes: list[bool] = []
+
+        class Spy(nn.Linear):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                modes.append(self.training)
+                return super().forward(x)
+
+        fit(Spy(2, 2).eval(), epochs=2)
+        assert modes == [True, True, False] * 2
+
+    @pytest.mark.parametrize(("shown", "bars"), [("0", False), ("1", True)])
+    def test_the_bar_is_shown_as_the_environment_says(
+        self,
+        net: nn.Linear,
+        shown: str,
+        bars: bool,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("TLHELPERS_PROGRESS", shown)
+        fit(net)
+        assert ("2/2" in capsys.readouterr().err) == bars
+
+    @pytest.mark.parametrize("epochs", [0, -1])
+    def test_no_epoch_is_refused(self, net: nn.Linear, epochs: int) -> None:
+        with pytest.raises(ValueError, match=f"epochs={epochs}; give 1 or more"):
+            fit(net, epochs=epochs)
+
+    def test_an_empty_training_loader_is_refused(self, net: nn.Linear) -> None:
+        message = r"the training loader gave no batch; is the training set empty\?"
+        with pytest.raises(ValueError, match=message):
+            training.fit(net, [], points(4), sgd(net), epochs=1)
+
+    def test_an_empty_validation_loader_is_refused(self, net: nn.Linear) -> None:
+        with pytest.raises(ValueError, match=r"the loader gave no batch; is the set empty\?"):
+            training.fit(net, points(4), [], sgd(net), epochs=1)
+
+    def test_a_validation_set_of_one_class_is_refused(self, net: nn.Linear) -> None:
+        val = [(torch.randn(3, 2), torch.ones(3, dtype=torch.long))]
+        with pytest.raises(ValueError, match=r"labels hold one class only \(\[1\]\)"):
+            training.fit(net, points(4), val, sgd(net), epochs=1)
+
+
+class TestALossThatIsNotFinite:
+    def test_is_found_in_its_epoch_and_batch(self, net: nn.Linear) -> None:
+        class Spoiled:
+            """Two batches an epoch; in the second epoch the second holds NaN."""
+
+            epoch = 0
+
+            def __iter__(self) -> Iterator[Batch]:
+                self.epoch += 1
+                first, (x, y) = points(4, 4)
+                yield first
+                yield (x * math.nan if self.epoch == 2 else x, y)
+
+        message = (
+            r"the loss is nan in epoch 2, batch 2; learning rates 1\.0e-01\. "
+            r"Lower the rate, or look for NaN in the inputs\."
+        )
+        with pytest.raises(FloatingPointError, match=message):
+            training.fit(net, Spoiled(), points(4), sgd(net), epochs=3)
+
+    def test_is_found_in_the_first_batch(self, net: nn.Linear) -> None:
+        batches = [(torch.full((4, 2), math.nan), torch.tensor([0, 1, 0, 1]))]
+        with pytest.raises(FloatingPointError, match="the loss is nan in epoch 1, batch 1"):
+            training.fit(net, batches, batches, sgd(net), epochs=1)
+
+    def test_may_be_infinite(self) -> None:
+        class Sure(nn.Linear):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return super().forward(x) + torch.tensor([0.0, math.inf]) * torch.tensor([1.0, -1.0])
+
+        net = Sure(2, 2)
+        with pytest.raises(FloatingPointError, match=r"the loss is (inf|nan) in epoch 1, batch 1"):
+            fit(net)
+
+    def test_does_not_reach_the_weights(self, net: nn.Linear) -> None:
+        start = copy.deepcopy(net)
+        batches = [(torch.full((4, 2), math.nan), torch.tensor([0, 1, 0, 1]))]
+        with pytest.raises(FloatingPointError):
+            training.fit(net, batches, batches, sgd(net), epochs=1)
+        assert same(net, start)
+
+    def test_names_the_rates_of_the_groups(self, net: nn.Linear) -> None:
+        groups = [{"params": [net.weight], "lr": 0.5}, {"params": [net.bias], "lr": 0.025}]
+        batches = [(torch.full((4, 2), math.nan), torch.tensor([0, 1, 0, 1]))]
+        with pytest.raises(FloatingPointError, match=r"learning rates 5\.0e-01, 2\.5e-02"):
+            training.fit(net, batches, batches, torch.optim.SGD(groups), epochs=1)
+
+
+class TestPredict:
+    def test_probabilities_and_labels_come_in_order(self, net: nn.Linear) -> None:
+        batches = points(3, 5)
+        probabilities, labels = training.predict(net, batches)
+        assert isinstance(probabilities, np.ndarray) and probabilities.shape == (8, 2)
+        assert np.allclose(probabilities.sum(axis=1), 1)
+        assert labels.tolist() == torch.cat([y for _, y in batches]).tolist()
+        expected = torch.cat([net(x).softmax(dim=1) for x, _ in batches])
+        assert np.allclose(probabilities, expected.detach().numpy())
+
+    def test_probabilities_are_those_of_the_softmax(self) -> None:
+        net = nn.Identity()
+        probabilities, _ = training.predict(net, [(torch.tensor([[0.0, math.log(3)]]), torch.tensor([1]))])
+        assert np.allclose(probabilities, [[0.25, 0.75]])
+
+    @pytest.mark.parametrize("mode", [True, False])
+    def test_it_predicts_in_eval_mode_and_restores_the_former(self, mode: bool) -> None:
+        net = nn.Sequential(nn.Dropout(0.9), nn.BatchNorm1d(2), nn.Linear(2, 2)).train(mode)
+        before = copy.deepcopy(net)
+        (first, _), (second, _) = (training.predict(net, points(8)) for _ in range(2))
+        assert np.array_equal(first, second) and same(before, net)
+        assert all(module.training is mode for module in net.modules())
+
+    def test_a_frozen_stage_stays_in_eval_mode_afterwards(self, tiny: Callable[[], Backbone]) -> None:
+        net = freezing.freeze(tiny(), ["stem"]).train()
+        training.predict(net, [(torch.randn(2, 3, 8, 8), torch.tensor([0, 1]))])
+        assert not net.net.bn1.training and net.net.layer1[1].training
+
+    def test_no_batch_is_refused_and_the_mode_restored(self, net: nn.Linear) -> None:
+        with pytest.raises(ValueError, match=r"the loader gave no batch; is the set empty\?"):
+            training.predict(net.train(), [])
+        assert net.training
+
+
+class TestEvaluate:
+    # Logits 0 and log(p / (1 - p)) are probabilities 1 - p and p.
+    CHANCES = torch.tensor([0.1, 0.6, 0.7, 0.2])
+    LABELS = torch.tensor([0, 0, 1, 1])
+
+    @pytest.fixture
+    def batches(self) -> list[Batch]:
+        logits = torch.stack([torch.zeros(4), self.CHANCES.logit()], dim=1)
+        return [(logits[:3], self.LABELS[:3]), (logits[3:], self.LABELS[3:])]
+
+    def test_values_are_those_worked_out_by_hand(self, batches: list[Batch]) -> None:
+        found = training.evaluate(nn.Identity(), batches)
+        assert list(found) == ["loss", "accuracy", "balanced_accuracy", "auroc"]
+        assert found["loss"] == pytest.approx(-math.log(0.9 * 0.4 * 0.7 * 0.2) / 4, abs=1e-6)
+        assert (found["accuracy"], found["auroc"]) == (0.5, 0.75)
+
+    def test_scores_are_those_of_measures(self, batches: list[Batch]) -> None:
+        found = training.evaluate(nn.Identity(), batches)
+        found.pop("loss")
+        assert found == measures.scores(*training.predict(nn.Identity(), batches))
+
+    def test_the_mode_is_restored(self, net: nn.Linear) -> None:
+        training.evaluate(net.train(), points(4))
+        assert net.training
+        training.evaluate(net.eval(), points(4))
+        assert not net.training
+
+    def test_no_batch_is_refused(self, net: nn.Linear) -> None:
+        with pytest.raises(ValueError, match=r"the loader gave no batch; is the set empty\?"):
+            training.evaluate(net, [])
+
+    def test_one_class_only_is_refused(self, net: nn.Linear) -> None:
+        with pytest.raises(ValueError, match=r"labels hold one class only \(\[0\]\); .*Use another split"):
+            training.evaluate(net, [(torch.randn(3, 2), torch.zeros(3, dtype=torch.long))])
+
+
+class TestClassWeights:
+    def test_they_are_inverse_to_the_counts(self) -> None:
+        weights = training.class_weights(np.array([0, 0, 0, 1]))
+        # 4 images, 2 classes: 4 / (2 * 3) and 4 / (2 * 1).
+        assert weights.dtype == torch.float32 and weights.tolist() == pytest.approx([2 / 3, 2.0])
+
+    def test_their_mean_over_the_images_is_one(self) -> None:
+        labels = np.array([0] * 7 + [1] * 2 + [2])
+        assert training.class_weights(labels)[labels].mean().item() == pytest.approx(1.0)
+
+    def test_equal_classes_weigh_one(self) -> None:
+        assert training.class_weights(np.array([0, 1, 2] * 3), n_classes=3).tolist() == [1.0, 1.0, 1.0]
+
+    @pytest.mark.parametrize(
+        ("labels", "n_classes", "counts"),
+        [
+            ([0, 0, 2], None, r"\[2, 0, 1\]"),
+            ([0, 1, 1], 3, r"\[1, 2, 0\]"),
+            ([0, 0], None, r"\[2\]"),
+            ([1, 1], None, r"\[0, 2\]"),
+        ],
+    )
+    def test_a_class_without_example_is_refused(
+        self, labels: list[int], n_classes: int | None, counts: str
+    ) -> None:
+        message = f"class counts are {counts}; every class needs at least one example"
+        with pytest.raises(ValueError, match=message):
+            training.class_weights(np.array(labels), n_classes)
