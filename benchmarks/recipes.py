@@ -25,7 +25,7 @@ class Run(NamedTuple):
 
 
 HEAD_RATE, BACKBONE_RATE = 1e-3, 1e-4
-MIN_STEPS = 40
+MIN_STEPS = 80  # as many as 500 images give in five passes
 
 
 def passes(p: Profile, labels: int) -> int:
