@@ -12,25 +12,32 @@ from typing import Any
 import numpy as np
 from IPython.display import display
 
+from tlhelpers.measures import Interval
+
+OPEN = "open"
+"""The outcome of a comparison that these runs cannot settle."""
+
+_VERDICTS = {True: "Holds", False: "Does not hold", OPEN: "Open: these runs cannot tell"}
 _ID = re.compile(r"\d\d(-[a-z0-9]+)+")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: ``id`` as ``NN-slug``, its text, whether it holds, what we measured and what was quoted.
+    """One claim: ``id`` as ``NN-slug``, its text, whether it holds (true, false or ``open``), what was measured
+    and quoted.
 
     ``relied`` says whether the chapter's text builds on it.
     """
 
     id: str
     text: str
-    holds: bool
+    holds: bool | str
     measured: str
     quoted: str = ""
     relied: bool = True
 
     def _repr_html_(self) -> str:
-        verdict = "Holds" if self.holds else "Does not hold"
+        verdict = _VERDICTS[self.holds]
         quoted = f"<dt>Quoted</dt><dd>{html.escape(self.quoted)}</dd>" if self.quoted else ""
         # The verdict is a word, not only a color, and the group has a name, for readers who listen.
         return (
@@ -42,7 +49,7 @@ class Claim:
 
     def __repr__(self) -> str:
         quoted = f"; quoted: {self.quoted}" if self.quoted else ""
-        return f"[{'holds' if self.holds else 'does not hold'}] {self.text} (measured: {self.measured}{quoted})"
+        return f"[{_VERDICTS[self.holds].lower()}] {self.text} (measured: {self.measured}{quoted})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         # The record travels in the output's metadata: myst-nb warns about a mime type that it does not know.
@@ -50,20 +57,27 @@ class Claim:
         return data, {"tlhelpers": {"claim": asdict(self)}}
 
 
-def claim(id: str, text: str, *, holds: bool, measured: object, quoted: str = "", relied: bool = True) -> None:
+def settled(difference: Interval) -> bool | str:
+    """Return whether a difference is positive: true or false when its interval leaves zero out, else ``open``."""
+    return difference.mean > 0 if 0 not in difference else OPEN
+
+
+def claim(
+    id: str, text: str, *, holds: bool | str, measured: object, quoted: str = "", relied: bool = True
+) -> None:
     """Show a claim as a box on the page and as one line elsewhere.
 
     Args:
         id: chapter and slug, such as ``07-batchnorm-drifts``.
         text: the claim, one sentence.
-        holds: the outcome of a comparison.
+        holds: the outcome of a comparison, or ``open`` when it has none; :func:`settled` makes it of an interval.
         measured: the value with its interval, as text or as an :class:`tlhelpers.measures.Interval`.
         quoted: what the seed or a paper says.
         relied: whether the text builds on it; then the build must stop when it fails.
 
     Raises:
         ValueError: when ``id`` is not of that form, or ``text`` or ``measured`` is empty.
-        TypeError: when ``holds`` is not true or false; ``"no"`` and an array would count as true.
+        TypeError: when ``holds`` is not true, false or ``open``; ``"no"`` and an array would count as true.
         AssertionError: when a relied-on claim does not hold.
     """
     if not isinstance(id, str) or not _ID.fullmatch(id):
@@ -73,12 +87,13 @@ def claim(id: str, text: str, *, holds: bool, measured: object, quoted: str = ""
             raise ValueError(
                 f"claim {id}: {name} is {value!r}; say what was {'claimed' if name == 'text' else name}."
             )
-    if not isinstance(holds, bool | np.bool_):
-        raise TypeError(f"claim {id}: holds is {holds!r}; give a comparison's outcome, True or False.")
-    found = Claim(id, text, bool(holds), str(measured), quoted, relied)
-    if relied and not found.holds:
+    if not isinstance(holds, bool | np.bool_) and not (isinstance(holds, str) and holds == OPEN):
+        raise TypeError(f"claim {id}: holds is {holds!r}; give a comparison's outcome, True or False, or 'open'.")
+    found = Claim(id, text, OPEN if isinstance(holds, str) else bool(holds), str(measured), quoted, relied)
+    if relied and found.holds is not True:
+        verdict = "is open" if found.holds == OPEN else "does not hold"
         raise AssertionError(
-            f"claim {id} does not hold: {text} Measured {measured}; quoted {quoted or 'nothing'}. "
+            f"claim {id} {verdict}: {text} Measured {measured}; quoted {quoted or 'nothing'}. "
             "Correct the text that relies on it, or say relied=False."
         )
     display(found)

@@ -65,9 +65,28 @@ def test_an_id_has_two_digits_and_a_slug(id: Any) -> None:
         claim(id, "It wins.", holds=True, measured="0.83")
 
 
-@pytest.mark.parametrize("holds", ["no", None, 1, np.array([True, False])])
+def test_a_comparison_may_stay_open(shown: list[Claim]) -> None:
+    claim("07-gain", "It wins.", holds="open", measured="0.01 [-0.01, 0.03]", relied=False)
+    assert (
+        "Open: these runs cannot tell" in shown[0]._repr_html_() and 'data-holds="open"' in shown[0]._repr_html_()
+    )
+    with pytest.raises(AssertionError, match=r"claim 07-gain is open: It wins\. Measured 0\.01"):
+        claim("07-gain", "It wins.", holds="open", measured="0.01 [-0.01, 0.03]")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [(0.01, 0.03, True), (-0.03, -0.01, False), (-0.01, 0.03, "open"), (0, 0.1, "open")],
+)
+def test_an_interval_settles_a_comparison_when_it_leaves_zero_out(low: float, high: float, outcome: Any) -> None:
+    assert claims.settled(measures.Interval((low + high) / 2, low, high, 5)) == outcome
+
+
+@pytest.mark.parametrize("holds", ["no", None, 1, np.array([True, False]), np.array(["open"])])
 def test_holds_is_true_or_false(holds: Any) -> None:
-    with pytest.raises(TypeError, match=r"claim 07-gain: holds is .*; give a comparison's outcome, True or False"):
+    with pytest.raises(
+        TypeError, match=r"claim 07-gain: holds is .*; give a comparison's outcome, True or False, or 'open'"
+    ):
         claim("07-gain", "It wins.", holds=holds, measured="0.83")
 
 
