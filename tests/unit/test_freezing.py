@@ -193,3 +193,29 @@ class TestSummary:
         found = freezing.summary(net)
         assert found["parameters"].sum() == sum(p.numel() for p in net.parameters())
         assert found["BatchNorm layers"].tolist() == [1, 4, 5, 5, 5, 0]
+
+
+class TestHoldNorms:
+    def test_batchnorm_of_trained_stages_stays_in_eval_through_every_train_call(self, tiny: Make) -> None:
+        net = freezing.hold_norms(tiny())
+        before = {name: value.clone() for name, value in net.named_buffers()}
+        for _ in range(3):
+            net.train()
+            net(torch.randn(4, 3, 8, 8) + 3)
+        assert all(torch.equal(before[name], value) for name, value in net.named_buffers())
+        assert set(freezing.summary(net)["BatchNorm mode"]) == {"eval", ""}
+
+    def test_everything_else_trains(self, tiny: Make) -> None:
+        net = freezing.hold_norms(tiny()).train()
+        assert net.net.layer2.training and all(parameter.requires_grad for parameter in net.parameters())
+
+    def test_it_can_be_taken_back(self, tiny: Make) -> None:
+        net = freezing.hold_norms(tiny().train())
+        assert not net.net.bn1.training
+        assert freezing.hold_norms(net, held=False) is net
+        assert net.net.bn1.training
+
+    def test_frozen_stages_stay_held_when_it_is_taken_back(self, tiny: Make) -> None:
+        net = freezing.freeze(tiny().train(), ["stem"])
+        freezing.hold_norms(freezing.hold_norms(net), held=False)
+        assert not net.net.bn1.training and net.net.layer1.training
