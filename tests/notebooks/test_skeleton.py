@@ -41,6 +41,14 @@ def test_code_cells_stay_short(source: Path) -> None:
 
 
 @each_chapter
+def test_code_that_is_shown_fits_the_page(source: Path) -> None:
+    shown = [
+        cell for cell in code(source) if not {"hide-input", "remove-input"} & set(cell.metadata.get("tags", []))
+    ]
+    assert [line for cell in shown for line in cell.source.splitlines() if len(line) > 92] == []
+
+
+@each_chapter
 def test_every_figure_has_a_caption_a_name_and_alt_text(source: Path) -> None:
     for cell in code(source):
         if not DRAWS.search(cell.source) or "def " in cell.source:

@@ -51,15 +51,15 @@ def small(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestPasses:
-    @pytest.mark.parametrize(("labels", "epochs"), [(500, 5), (250, 5), (256, 5), (100, 10), (50, 20), (25, 40)])
-    def test_few_labels_get_more_epochs_so_that_there_are_forty_steps(self, labels: int, epochs: int) -> None:
+    @pytest.mark.parametrize(("labels", "epochs"), [(500, 5), (250, 10), (256, 10), (100, 20), (50, 40), (25, 80)])
+    def test_few_labels_get_more_epochs_so_that_there_are_eighty_steps(self, labels: int, epochs: int) -> None:
         p = dataclasses.replace(tl.profile.current(), batch_size=32, epochs=5)
         assert recipes.passes(p, labels) == epochs
-        assert recipes.passes(p, labels) * -(-labels // 32) >= 40
+        assert recipes.passes(p, labels) * -(-labels // 32) >= 80
 
     def test_the_epochs_of_the_profile_are_the_least(self) -> None:
-        p = dataclasses.replace(tl.profile.current(), batch_size=32, epochs=60)
-        assert recipes.passes(p, 25) == 60
+        p = dataclasses.replace(tl.profile.current(), batch_size=32, epochs=90)
+        assert recipes.passes(p, 25) == 90
 
 
 class TestSmallCnn:
@@ -227,7 +227,7 @@ class TestTune:
     def test_epochs_are_those_of_the_profile_unless_told(self, tiny: Make, p: Profile, splits: Splits) -> None:
         net = tiny()
         run = recipes.tune(net, net.transform, splits, p, 0, torch.optim.SGD(net.parameters(), lr=0.0))
-        assert len(run.history) == recipes.passes(p, 24) == 14
+        assert len(run.history) == recipes.passes(p, 24) == 27
 
 
 class TestParts:
