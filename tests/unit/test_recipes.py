@@ -112,6 +112,11 @@ class TestFitHead:
         assert kept["val_loss"] == pytest.approx(found["loss"], abs=1e-5)
         assert kept["val_loss"] == history["val_loss"].min() and len(history) <= 60
 
+    def test_it_stops_after_ten_epochs_without_a_better_one(self, tiny: Make, p: Profile, splits: Splits) -> None:
+        wrong = dataclasses.replace(splits.train, labels=1 - splits.train.labels)
+        history = recipes.fit_head(tiny(), splits._replace(train=wrong), p, seed=0)
+        assert history["best"].tolist().index(True) + 1 + 10 == len(history) < 60
+
     def test_a_seed_gives_the_same_head(self, tiny: Make, p: Profile, splits: Splits) -> None:
         nets = [tiny() for _ in range(3)]
         for net, seed in zip(nets, (0, 0, 1), strict=True):
@@ -173,6 +178,7 @@ class TestStrategies:
         assert isinstance(net, Backbone) and not any(stage.frozen for stage in net.stages.values())
         loaded = tiny().state_dict()
         assert all(torch.equal(loaded[name], value) for name, value in net.named_buffers())
+        assert set(tl.freezing.summary(net.train())["BatchNorm mode"]) == {"eval", ""}
 
     @pytest.fixture
     def optimizers(self, monkeypatch: pytest.MonkeyPatch) -> list[torch.optim.Optimizer]:
@@ -204,7 +210,8 @@ class TestStrategies:
         tl.rates.check(net, optimizers[-1])
 
     def test_rates_fall_to_nothing_along_a_cosine(self, p: Profile, splits: Splits, optimizers: list) -> None:
-        recipes.full(splits, p, 0)
+        # Four steps: after them a cosine over two, the epochs, would have come back to its beginning.
+        recipes.full(splits, dataclasses.replace(p, batch_size=12), 0)
         assert optimizers[-1].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
 
     def test_stage_one_trains_the_head_alone(self, p: Profile, splits: Splits, optimizers: list) -> None:
@@ -223,6 +230,15 @@ class TestTune:
         moved = {key for key, value in net.state_dict().items() if not torch.equal(before[key], value)}
         assert moved == {f"net.layer2.{key}" for key in ("0.weight", "0.bias", "2.weight", "2.bias")}
         assert run.net is net and run.history["epoch"].tolist() == [1]
+
+    def test_the_seed_sets_the_order_of_the_images(self, tiny: Make, p: Profile, splits: Splits) -> None:
+        losses = []
+        for seed in (0, 0, 1):
+            net = tl.freezing.freeze(tiny())  # no dropout, so that the order alone is random
+            optimizer = torch.optim.SGD(net.head.parameters(), lr=0.1)
+            run = recipes.tune(net, net.transform, splits, p, seed, optimizer, epochs=1)
+            losses.append(run.history["train_loss"].item())
+        assert losses[0] == losses[1] != losses[2]
 
     def test_epochs_are_those_of_the_profile_unless_told(self, tiny: Make, p: Profile, splits: Splits) -> None:
         net = tiny()
