@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -155,7 +156,11 @@ def _from_timm(
     if not timm.is_model(architecture):
         near = ", ".join(timm.list_models(f"*{architecture[:8]}*")[:5]) or "none"
         raise ValueError(f"timm has no model {architecture!r}; similar names: {near}.")
-    net = timm.create_model(architecture, pretrained=pretrained and not packaged)
+    settings: dict[str, Any] = {"pretrained": pretrained and not packaged}
+    net = timm.create_model(architecture, **settings)
+    if image_size and hasattr(getattr(net, "patch_embed", None), "img_size"):
+        # A transformer's positions belong to one image size; timm resamples them for another.
+        net = timm.create_model(architecture, img_size=image_size, **settings)
     if packaged and pretrained:
         _load_packaged(net, name)
     config = timm.data.resolve_model_data_config(net)

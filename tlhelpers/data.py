@@ -59,9 +59,10 @@ class ImageSet(Dataset):
         return open_rgb(self.images[index]), int(self.labels[index])
 
     def take(self, indices: Sequence[int] | np.ndarray) -> ImageSet:
-        """Return the images at ``indices``, in that order."""
-        indices = np.asarray(indices, dtype=int)
-        return ImageSet([self.images[i] for i in indices], self.labels[indices], self.classes)
+        """Return the images at ``indices``, in that order, or those where a mask ``[N]`` is true."""
+        indices = np.asarray(indices)
+        indices = np.flatnonzero(indices) if indices.dtype == bool else indices.astype(int)
+        return ImageSet([self.images[i] for i in indices.tolist()], self.labels[indices], self.classes)
 
 
 class Splits(NamedTuple):
@@ -84,23 +85,26 @@ def open_rgb(source: np.ndarray | Path | str) -> Image.Image:
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8:
             raise ValueError(f"image array is {source.dtype}; scale it to 0..255 and convert it to uint8.")
+        if source.ndim != 2 and source.shape[2:] != (3,):
+            raise ValueError(f"image array has shape {source.shape}; give [H, W] or [H, W, 3].")
         return Image.fromarray(source).convert("RGB")
     try:
+        # Damaged files raise whatever their decoder trips over.
         with Image.open(source) as image:
             image.load()
-            if image.mode.startswith("I;16") or image.mode == "I":
-                values = np.asarray(image, dtype=np.int64)
-                if values.min() < 0 or values.max() > 65535:
-                    raise ValueError(
-                        f"{source}: gray values run from {values.min()} to {values.max()}, beyond 16 bits; "
-                        "rescale them to 0..65535."
-                    )
-                return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
-            if image.mode == "F":
-                raise ValueError(f"{source}: floating-point image of unknown range; save it as 8-bit gray.")
-            return image.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{source}: cannot be read as an image ({error}); delete or replace it.") from error
+    if image.mode.startswith("I;16") or image.mode == "I":
+        values = np.asarray(image, dtype=np.int64)
+        if values.min() < 0 or values.max() > 65535:
+            raise ValueError(
+                f"{source}: gray values run from {values.min()} to {values.max()}, beyond 16 bits; "
+                "rescale them to 0..65535."
+            )
+        return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError(f"{source}: floating-point image of unknown range; save it as 8-bit gray.")
+    return image.convert("RGB")
 
 
 @lru_cache(maxsize=1)
@@ -141,10 +145,13 @@ def from_folder(root: str | Path) -> ImageSet:
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder.")
-    subfolders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    parts = [p for p in subfolders if p.name in {"train", "val", "valid", "test"}]
-    roots = parts if parts and len(parts) == len(subfolders) else [root]
-    classes = tuple(sorted({p.name for r in roots for p in r.iterdir() if p.is_dir() and p.name[0] != "."}))
+    subfolders = _folders(root)
+    parts = [p for p in subfolders if p.name in {"train", "val", "valid", "validation", "test"}]
+    if parts and len(parts) < len(subfolders):
+        others = [p.name for p in subfolders if p not in parts]
+        raise ValueError(f"{root} has parts ({parts[0].name}) beside other folders {others}; move those away.")
+    roots = parts or [root]
+    classes = tuple(sorted({p.name for r in roots for p in _folders(r)}))
     if len(classes) < 2:
         raise ValueError(
             f"{root} has {len(classes)} class folder(s) {classes}; it needs two or more, each with its images."
@@ -152,12 +159,18 @@ def from_folder(root: str | Path) -> ImageSet:
     paths: list[Path] = []
     labels: list[int] = []
     for index, name in enumerate(classes):
-        found = sorted(f for r in roots for f in (r / name).rglob("*") if f.suffix.lower() in SUFFIXES)
+        files = (f for r in roots for f in (r / name).rglob("*") if not f.name.startswith("."))
+        found = sorted(f for f in files if f.suffix.lower() in SUFFIXES)
         if not found:
             raise ValueError(f"class folder {name!r} under {root} holds no image ({', '.join(SUFFIXES)}).")
         paths += found
         labels += [index] * len(found)
     return ImageSet(paths, np.array(labels), classes)
+
+
+def _folders(root: Path) -> list[Path]:
+    # A zip made on a Mac brings __MACOSX along.
+    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
 def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Splits:
@@ -179,8 +192,15 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
         raise ValueError(f"class {name!r} has {present.min()} image(s); three parts need three or more.")
     rest, test_index = _stratified(np.arange(len(images)), images.labels, test, seed)
     rest, val_index = _stratified(rest, images.labels, val, seed)
-    if len(rest) > train:
+    if len(rest) - train >= len(images.classes):
         _, rest = _stratified(rest, images.labels, train, seed)
+    elif len(rest) > train:  # too few left over for scikit-learn to stratify
+        rest = rest[_spread(images.labels[rest], len(images.classes), seed)[:train]]
+    for part, index in (("train", rest), ("val", val_index), ("test", test_index)):
+        counts = np.bincount(images.labels[index], minlength=len(images.classes))
+        if not counts.all():
+            name = images.classes[int(counts.argmin())]
+            raise ValueError(f"{part}={len(index)} holds no image of the rare class {name!r}; make it larger.")
     return Splits(images.take(rest), images.take(val_index), images.take(test_index))
 
 
@@ -199,20 +219,21 @@ def subset(images: ImageSet, size: int, seed: int) -> ImageSet:
     """
     if not len(images.classes) <= size <= len(images):
         raise ValueError(f"size={size}: give a number from {len(images.classes)} to {len(images)}.")
+    return images.take(_spread(images.labels, len(images.classes), seed)[:size])
+
+
+def _spread(labels: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
+    """Return an order of which every prefix keeps the proportions and, where it is long enough, every class."""
     rng = np.random.default_rng(seed)
-    rank = np.empty(len(images))
-    for label in range(len(images.classes)):
-        where = rng.permutation(np.flatnonzero(images.labels == label))
-        # Spread each class evenly over 0..1, so that every prefix of the order keeps the proportions.
+    rank = np.empty(len(labels))
+    for label in range(n_classes):
+        where = rng.permutation(np.flatnonzero(labels == label))
         rank[where] = (np.arange(len(where)) + 0.5) / max(len(where), 1)
     order = np.argsort(rank, kind="stable")
-    chosen = order[:size]
-    missing = set(range(len(images.classes))) - set(images.labels[chosen].tolist())
-    for label in missing:
-        candidates = np.flatnonzero(images.labels == label)
-        if candidates.size:
-            chosen[-1 - label] = candidates[rank[candidates].argmin()]
-    return images.take(chosen)
+    firsts = np.sort(np.unique(labels[order], return_index=True)[1])
+    if (firsts < n_classes).all():
+        return order
+    return np.concatenate([order[firsts], np.delete(order, firsts)])
 
 
 def augment_cells() -> Callable[[torch.Tensor], torch.Tensor]:

@@ -29,11 +29,13 @@ def compute(
     was_training = net.training
     net.to(device).to(memory_format=torch.channels_last).eval()
     xs, ys = [], []
-    for x, y in tqdm(batches, desc="features", leave=False, disable=not settings.progress):
-        # no_grad, not inference_mode: what comes out enters a training step later.
-        with torch.no_grad():
-            found = net.features(x.to(device, memory_format=torch.channels_last))
-        xs.append(found.float().cpu())
-        ys.append(y)
-    net.train(was_training)
+    try:
+        for x, y in tqdm(batches, desc="features", leave=False, disable=not settings.progress):
+            # no_grad, not inference_mode: what comes out enters a training step later.
+            with torch.no_grad():
+                found = net.features(x.to(device, memory_format=torch.channels_last))
+            xs.append(found.float().cpu())
+            ys.append(y)
+    finally:
+        net.train(was_training)
     return torch.cat(xs), torch.cat(ys)

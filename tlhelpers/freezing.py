@@ -62,6 +62,7 @@ def _set(net: Backbone, stages: Iterable[str] | None, trained: bool) -> Backbone
     for name in names:
         if name not in known:
             raise KeyError(f"{net.name} has no stage {name!r}; its stages are {', '.join(known)}.")
+    for name in names:
         for parameter in known[name].parameters:
             parameter.requires_grad_(trained)
             if not trained:

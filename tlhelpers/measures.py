@@ -38,8 +38,8 @@ def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         labels: ``[N]`` class indices.
 
     Raises:
-        ValueError: when shapes do not fit, a value is not finite, or only one class is present: no ranking
-            can be judged then.
+        ValueError: when shapes do not fit, a value is not finite, a label names no column, or a class is
+            absent: no ranking can be judged then.
     """
     probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
     if probabilities.ndim != 2 or labels.shape != (len(probabilities),):
@@ -51,7 +51,13 @@ def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     present = np.unique(labels)
     if len(present) < 2:
         raise ValueError(f"labels hold one class only ({present.tolist()}); AUROC needs two. Use another split.")
-    binary = probabilities.shape[1] == 2
+    columns = probabilities.shape[1]
+    if present.min() < 0 or present.max() >= columns:
+        raise ValueError(f"labels run from {present.min()} to {present.max()}, but there are {columns} columns.")
+    if len(present) < columns:
+        absent = sorted(set(range(columns)) - set(present.tolist()))
+        raise ValueError(f"no label is of class {absent}, so its AUROC is undefined. Use another split.")
+    binary = columns == 2
     predicted = probabilities.argmax(axis=1)
     sums = probabilities.sum(axis=1, keepdims=True)
     return {
@@ -71,9 +77,9 @@ def interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Inter
     """Return the mean and its Student t interval over independent runs.
 
     Raises:
-        ValueError: for fewer than two runs, or a value that is not finite.
+        ValueError: for fewer than two runs, a value that is not finite, or a level outside (0, 1).
     """
-    found = _runs(values)
+    found = _runs(values, level)
     half = stats.t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
     return Interval(found.mean(), found.mean() - half, found.mean() + half, len(found))
 
@@ -82,9 +88,9 @@ def new_run_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) 
     """Return where one more run is to be expected: the t prediction interval around the mean.
 
     Raises:
-        ValueError: for fewer than two runs, or a value that is not finite.
+        ValueError: for fewer than two runs, a value that is not finite, or a level outside (0, 1).
     """
-    found = _runs(values)
+    found = _runs(values, level)
     half = stats.t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) * np.sqrt(1 + 1 / len(found))
     return Interval(found.mean(), found.mean() - half, found.mean() + half, len(found))
 
@@ -101,14 +107,16 @@ def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, lev
         raise ValueError(f"{len(a)} runs against {len(b)}; pair them by seed.")
     difference = _runs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
     found = interval(difference, level)
-    if np.ptp(difference) == 0:
-        p = 1.0 if found.mean == 0 else 0.0
+    if np.ptp(difference) < 1e-12:  # equal but for rounding
+        p = 1.0 if abs(found.mean) < 1e-12 else 0.0
     else:
         p = float(stats.ttest_1samp(difference, 0.0).pvalue)
     return Interval(found.mean, found.low, found.high, found.n, p)
 
 
-def _runs(values: Sequence[float] | np.ndarray) -> np.ndarray:
+def _runs(values: Sequence[float] | np.ndarray, level: float = 0.95) -> np.ndarray:
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95.")
     found = np.asarray(values, dtype=float)
     if found.ndim != 1 or len(found) < 2:
         raise ValueError(f"got values of shape {found.shape}; an interval needs two or more runs.")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
@@ -75,14 +76,18 @@ def bands(
         order: groups to draw, from back to front.
 
     Raises:
-        KeyError: when a column is missing.
+        KeyError: when a column is missing, or ``order`` names a group that has no run.
     """
     missing = [name for name in (x, y, by) if name not in runs]
     if missing:
         raise KeyError(f"column(s) {missing} missing; there are {list(runs.columns)}.")
+    groups = list(dict.fromkeys(runs[by]))
+    unknown = [name for name in order or [] if name not in groups]
+    if unknown:
+        raise KeyError(f"no run of {unknown} in column {by!r}; there are {groups}.")
     ax = ax if ax is not None else plt.subplots()[1]
     ends = []
-    for name in order if order is not None else list(dict.fromkeys(runs[by])):
+    for name in order if order is not None else groups:
         part = runs[runs[by] == name].groupby(x)[y].apply(lambda v: measures.interval(v.to_numpy()))
         color = COLORS.get(name)
         at = part.index.to_numpy()
@@ -90,7 +95,7 @@ def bands(
         ax.fill_between(
             at, [i.low for i in part], [i.high for i in part], color=line.get_color(), alpha=0.16, linewidth=0
         )
-        ends.append((part.iloc[-1].mean, at[-1], name, str(line.get_color())))
+        ends.append((part.iloc[-1].mean, at[-1], name, to_hex(line.get_color())))
     _name_ends(ax, ends)
     return ax
 
@@ -148,7 +153,10 @@ def grid_of_images(
     for ax in axes.flat:
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
-        ax.imshow(np.asarray(image), cmap="gray")
+        values = np.asarray(image)
+        # Without limits matplotlib would stretch the contrast of each gray image by itself.
+        limits = {"vmin": 0, "vmax": 255} if values.dtype == np.uint8 else {}
+        ax.imshow(values, cmap="gray", **limits)
         ax.set_title(title, fontsize=11, loc="center")
     figure.tight_layout()
     return figure

@@ -65,4 +65,7 @@ def check(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
             "gradients but never move. Add them to a group, or freeze them."
         )
     if twice:
-        raise ValueError(f"the optimizer holds {len(twice)} parameter(s) twice, first {twice[0]!r}.")
+        raise ValueError(
+            f"the optimizer holds {len(twice)} parameter(s) twice, first {twice[0]!r}: "
+            "each step would move them twice. Keep each in one group."
+        )

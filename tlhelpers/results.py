@@ -48,10 +48,12 @@ def save(name: str, runs: pd.DataFrame, command: str, extra: dict[str, Any] | No
         raise ValueError(f"{name}: nothing to store; give one row a run, with its seed.")
     folder().mkdir(parents=True, exist_ok=True)
     path = folder() / f"{name}.csv"
+    # All that can fail comes first: numbers never stand beside the provenance of others.
+    text = json.dumps(provenance(runs, command) | (extra or {}), indent=2) + "\n"
     partial = path.with_suffix(".partial")
     runs.to_csv(partial, index=False, float_format="%.6g")
+    path.with_suffix(".json").write_text(text)
     os.replace(partial, path)
-    path.with_suffix(".json").write_text(json.dumps(provenance(runs, command) | (extra or {}), indent=2) + "\n")
     return path
 
 

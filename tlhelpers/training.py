@@ -47,13 +47,14 @@ def fit(
         ``val_loss``, ``val_accuracy``, ``val_balanced_accuracy``, ``val_auroc``, ``seconds``, and ``best``.
 
     Raises:
-        ValueError: for an unknown monitor, no epoch, or an empty training set.
+        ValueError: for an unknown monitor, no epoch, no patience, or an empty training set.
         FloatingPointError: when the loss is not finite, naming epoch and batch.
     """
     if monitor not in MONITORS:
         raise ValueError(f"monitor={monitor!r}; give one of {', '.join(MONITORS)}.")
-    if epochs < 1:
-        raise ValueError(f"epochs={epochs}; give 1 or more.")
+    for name, number in (("epochs", epochs), ("patience", patience)):
+        if number is not None and number < 1:
+            raise ValueError(f"{name}={number}; give 1 or more.")
     settings = profile.current()
     device = device or settings.device
     net.to(device)
@@ -140,10 +141,12 @@ def _logits(net: nn.Module, batches: Batches, device: str) -> tuple[torch.Tensor
     was_training = net.training
     net.to(device).eval()
     outputs, labels = [], []
-    for x, y in batches:
-        outputs.append(net(_to(x, device)).float().cpu())
-        labels.append(y.cpu())
-    net.train(was_training)
+    try:
+        for x, y in batches:
+            outputs.append(net(_to(x, device)).float().cpu())
+            labels.append(y.cpu())
+    finally:
+        net.train(was_training)
     if not outputs:
         raise ValueError("the loader gave no batch; is the set empty?")
     return torch.cat(outputs), torch.cat(labels)

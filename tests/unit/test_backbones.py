@@ -414,3 +414,9 @@ class TestStage:
     def test_it_cannot_be_changed(self, stage: Stage) -> None:
         with pytest.raises(AttributeError, match=re.escape("cannot assign to field 'name'")):
             stage.name = "other"
+
+
+def test_a_vision_transformer_takes_the_image_size_asked_for() -> None:
+    net = backbones.load("timm/vit_tiny_patch16_224", pretrained=False, image_size=64).eval()
+    with torch.no_grad():
+        assert net(net.transform(Image.new("RGB", (90, 80)))[None]).shape == (1, 2)

@@ -82,6 +82,9 @@ class TestImageSet:
         with pytest.raises(ValueError, match=re.escape(message)):
             ImageSet(gray(3), np.array([0, label, 1]), ("cat", "dog"))
 
+    def test_take_follows_a_mask(self, numbered: Make, numbers: Numbers) -> None:
+        assert numbers(numbered([0, 1, 0]).take(np.array([True, False, True]))) == [0, 2]
+
 
 class TestOpenRgb:
     @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "I;16"])
@@ -171,6 +174,25 @@ class TestOpenRgb:
         batches = data.loader(images, tensor, batch_size=2)
         with pytest.raises(ValueError, match=r"broken\.png"):
             list(batches)
+
+    @pytest.mark.parametrize("shape", [(4,), (4, 4, 1), (4, 4, 2), (4, 4, 4), (2, 4, 4, 3)])
+    def test_an_array_of_another_shape_is_refused(self, shape: tuple[int, ...]) -> None:
+        with pytest.raises(
+            ValueError, match=re.escape(f"image array has shape {shape}; give [H, W] or [H, W, 3]")
+        ):
+            data.open_rgb(np.zeros(shape, np.uint8))
+
+    @pytest.mark.parametrize("suffix", ["tif", "bmp", "png"])
+    def test_a_damaged_file_of_any_kind_is_named(self, tmp_path: Path, suffix: str) -> None:
+        path = tmp_path / f"damaged.{suffix}"
+        Image.new("L", (64, 64), 7).save(path)
+        whole = path.read_bytes()
+        for length in range(8, len(whole), max(1, len(whole) // 40)):
+            path.write_bytes(whole[:length])
+            try:
+                data.open_rgb(path)
+            except ValueError as error:
+                assert f"damaged.{suffix}: cannot be read as an image" in str(error)
 
 
 class TestLoad:
@@ -272,6 +294,25 @@ class TestFromFolder:
         with pytest.raises(FileNotFoundError, match=rf"{name} is not a folder"):
             data.from_folder(root.parent / name)
 
+    def test_what_a_mac_adds_to_a_zip_is_passed_over(self, root: Path) -> None:
+        before = len(data.from_folder(root))
+        first = next(path for path in sorted(root.iterdir()) if path.is_dir())
+        (first / "._0.png").write_bytes(b"resource fork")
+        (root / "__MACOSX").mkdir()
+        assert len(data.from_folder(root)) == before
+
+    def test_parts_beside_classes_are_refused(self, root: Path) -> None:
+        Image.new("L", (4, 4)).save((root / "train").mkdir() or root / "train" / "0.png")
+        with pytest.raises(ValueError, match=r"has parts \(train\) beside other folders .*; move those away"):
+            data.from_folder(root)
+
+    def test_validation_is_a_part(self, tmp_path: Path) -> None:
+        for part in ("train", "validation"):
+            for name in ("a", "b"):
+                (tmp_path / part / name).mkdir(parents=True)
+                Image.new("L", (4, 4)).save(tmp_path / part / name / "0.png")
+        assert data.from_folder(tmp_path).classes == ("a", "b")
+
 
 class TestSplit:
     def test_parts_have_the_sizes_asked_for_and_share_no_image(self, numbered: Make, numbers: Numbers) -> None:
@@ -317,6 +358,15 @@ class TestSplit:
         with pytest.raises(ValueError, match=message):
             data.split(numbered(labels), 10, 10, 10, seed=0)
 
+    def test_a_remainder_too_small_to_stratify_is_no_obstacle(self, numbered: Make) -> None:
+        splits = data.split(numbered(np.arange(20) % 2), 10, 4, 5, seed=0)
+        assert [len(part) for part in splits] == [10, 4, 5]
+        assert splits.train.labels.sum() == 5
+
+    def test_a_part_without_a_rare_class_is_named(self, numbered: Make) -> None:
+        with pytest.raises(ValueError, match=r"(train|val|test)=10 holds no image of the rare class 'b'"):
+            data.split(numbered((np.arange(100) < 3) * 1), 10, 10, 10, seed=0)
+
 
 class TestSubset:
     LABELS = (np.arange(200) % 4 == 0) * 1
@@ -357,6 +407,17 @@ def test_a_cell_is_flipped_in_each_of_four_ways() -> None:
     ways = {str(image.flip(dims).tolist()) for dims in ([], [1], [2], [1, 2])}
     change = data.augment_cells()
     assert {str(change(image).tolist()) for _ in range(60)} == ways
+
+    @pytest.mark.parametrize("labels", [[0] * 19 + [1], [0] * 30 + [1, 2], [0] * 9 + [1] * 5 + [2]])
+    def test_rare_classes_are_held_and_nested_at_every_size(
+        self, numbered: Make, numbers: Numbers, labels: list[int]
+    ) -> None:
+        images = numbered(labels, "abc"[: max(labels) + 1])
+        sizes = range(len(images.classes), len(images) + 1)
+        sets = [set(numbers(data.subset(images, size, seed=3))) for size in sizes]
+        assert [len(found) for found in sets] == list(sizes)
+        assert all(smaller < larger for smaller, larger in pairwise(sets))
+        assert {labels[index] for index in sets[0]} == set(labels)
 
 
 class TestLoader:

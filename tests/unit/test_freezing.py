@@ -219,3 +219,9 @@ class TestHoldNorms:
         net = freezing.freeze(tiny().train(), ["stem"])
         freezing.hold_norms(freezing.hold_norms(net), held=False)
         assert not net.net.bn1.training and net.net.layer1.training
+
+    def test_a_wrong_name_leaves_everything_as_it_was(self, tiny: Make) -> None:
+        net = tiny().train()
+        with pytest.raises(KeyError, match="layer9"):
+            freezing.freeze(net, ["stem", "layer9"])
+        assert all(parameter.requires_grad for parameter in net.parameters()) and net.net.bn1.training

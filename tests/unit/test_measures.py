@@ -79,6 +79,14 @@ class TestScores:
         with pytest.raises(ValueError, match=message):
             measures.scores(np.full((3, 2), 0.5), np.full(3, label))
 
+    def test_a_label_without_a_column_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="labels run from 0 to 2, but there are 2 columns"):
+            measures.scores(np.full((3, 2), 0.5), np.array([0, 2, 2]))
+
+    def test_an_absent_class_is_named(self) -> None:
+        with pytest.raises(ValueError, match=r"no label is of class \[2\], so its AUROC is undefined"):
+            measures.scores(np.full((4, 3), 1 / 3), np.array([0, 1, 1, 0]))
+
 
 class TestInterval:
     def test_it_is_students_t_worked_out_by_hand(self) -> None:
@@ -142,6 +150,11 @@ class TestBothIntervals:
         with pytest.raises(ValueError, match="a run holds NaN or infinity; find out why before averaging"):
             function([0.5, value, 0.6])
 
+    @pytest.mark.parametrize("level", [0, 1, 95])
+    def test_a_level_that_is_no_share_is_refused(self, function: Any, level: float) -> None:
+        with pytest.raises(ValueError, match=f"level={level}; give a share between 0 and 1"):
+            function([0.1, 0.2, 0.3], level)
+
 
 class TestPaired:
     OTHERS = (0.70, 0.70, 0.66, 0.79, 0.70)
@@ -188,6 +201,10 @@ class TestPaired:
     def test_a_run_that_is_not_finite_is_refused(self) -> None:
         with pytest.raises(ValueError, match="a run holds NaN or infinity"):
             measures.paired([0.5, math.nan], [0.5, 0.6])
+
+    def test_differences_that_are_equal_but_for_rounding_are_equal(self) -> None:
+        found = measures.paired([0.3, 0.4, 0.5], [0.2, 0.3, 0.4])
+        assert found.p == 0.0 and found.mean == pytest.approx(0.1)
 
 
 class TestTable:

@@ -149,6 +149,17 @@ class TestBands:
         with pytest.raises(KeyError, match=rf"column\(s\) \['{name}'\] missing; there are \[.*'seed'"):
             plots.bands(runs.drop(columns=name), "labels", "auroc", "strategy")
 
+    def test_any_color_cycle_will_do(self) -> None:
+        runs = pd.DataFrame({"n": [1, 1], "y": [0.1, 0.2], "s": ["other", "other"]})
+        with plt.rc_context({"axes.prop_cycle": plt.cycler(color=[(0.2, 0.4, 0.6)])}):
+            ax = plots.bands(runs, "n", "y", "s")
+        assert ax.texts[0].get_color() == "#336699"
+
+    def test_a_group_without_runs_is_named(self) -> None:
+        runs = pd.DataFrame({"n": [1, 1], "y": [0.1, 0.2], "s": ["a", "a"]})
+        with pytest.raises(KeyError, match=r"no run of \['b'\] in column 's'"):
+            plots.bands(runs, "n", "y", "s", order=["a", "b"])
+
 
 class TestHistory:
     @pytest.fixture
@@ -232,3 +243,7 @@ class TestGridOfImages:
         message = f"{images} images and {titles} titles; give as many of both, at least one"
         with pytest.raises(ValueError, match=message):
             plots.grid_of_images([Image.new("L", (4, 4))] * images, ["a"] * titles)
+
+    def test_gray_is_shown_as_it_is(self) -> None:
+        figure = plots.grid_of_images([np.full((4, 4), 200, np.uint8)], ["bright"], columns=1)
+        assert figure.axes[0].images[0].get_clim() == (0, 255)

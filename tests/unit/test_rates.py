@@ -124,3 +124,11 @@ class TestCheck:
             optimizer = torch.optim.SGD([net.weight, net.bias, net.bias], lr=0.1)
         with pytest.raises(ValueError, match=r"the optimizer holds 1 parameter\(s\) twice, first 'bias'"):
             rates.check(net, optimizer)
+
+    def test_what_is_held_twice_comes_with_advice(self, tiny: Callable[[], Backbone]) -> None:
+        net = tiny()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch warns as well
+            optimizer = torch.optim.SGD([*net.parameters(), net.head.weight], lr=0.1)
+        with pytest.raises(ValueError, match=r"twice, first 'net\.fc\.weight': .* Keep each in one group"):
+            rates.check(net, optimizer)

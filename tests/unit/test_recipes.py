@@ -112,7 +112,10 @@ class TestFitHead:
         assert kept["val_loss"] == pytest.approx(found["loss"], abs=1e-5)
         assert kept["val_loss"] == history["val_loss"].min() and len(history) <= 60
 
-    def test_it_stops_after_ten_epochs_without_a_better_one(self, tiny: Make, p: Profile, splits: Splits) -> None:
+    def test_it_stops_after_ten_epochs_without_a_better_one(
+        self, tiny: Make, p: Profile, splits: Splits, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(recipes, "HEAD_RATE", 0.3)  # far enough for wrong labels to be learned
         wrong = dataclasses.replace(splits.train, labels=1 - splits.train.labels)
         history = recipes.fit_head(tiny(), splits._replace(train=wrong), p, seed=0)
         assert history["best"].tolist().index(True) + 1 + 10 == len(history) < 60

@@ -97,6 +97,16 @@ class TestFiles:
                 results.save("tried", nothing, "python -m tried")
         assert not results.folder().exists()
 
+    def test_numbers_never_stand_beside_the_provenance_of_others(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr(results, "folder", lambda: tmp_path)
+        results.save("tried", pd.DataFrame({"seed": [0], "auroc": [0.5]}), "first")
+        with pytest.raises(TypeError):
+            results.save("tried", pd.DataFrame({"seed": [1], "auroc": [0.9]}), "second", extra={"p": Path("a")})
+        kept = results.load("tried")
+        assert kept["auroc"].tolist() == [0.5] and kept.attrs["provenance"]["command"] == "first"
+
 
 class TestProvenance:
     def test_it_tells_command_seeds_and_seconds(self, runs: pd.DataFrame) -> None:

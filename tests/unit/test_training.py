@@ -404,3 +404,15 @@ class TestClassWeights:
         message = f"class counts are {counts}; every class needs at least one example"
         with pytest.raises(ValueError, match=message):
             training.class_weights(np.array(labels), n_classes)
+
+
+def test_no_patience_is_refused(net: nn.Linear) -> None:
+    with pytest.raises(ValueError, match="patience=0; give 1 or more"):
+        fit(net, epochs=2, patience=0)
+
+
+def test_an_error_on_the_way_leaves_the_mode_as_it_was(net: nn.Linear) -> None:
+    net.train()
+    with pytest.raises(RuntimeError):
+        training.predict(net, [(torch.zeros(2, 99), torch.zeros(2, dtype=torch.int64))])
+    assert net.training
