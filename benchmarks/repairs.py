@@ -18,9 +18,9 @@ from tlhelpers.profile import Profile
 
 NAME, COMMAND = "repairs", "python -m benchmarks.repairs"
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-LISTING = ("drift", "statistics", "stem", "unweighted")
+LISTING = ("stage 1", "drift", "statistics", "stem", "unweighted")
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "BatchNorm drifts": ("drift",),
+    "BatchNorm moves": ("drift",),
     "ImageNet statistics": ("statistics",),
     "stem left out": ("stem",),
     "classes not weighted": ("unweighted",),
@@ -32,7 +32,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 def two_stage(splits: Splits, p: Profile, seed: int, faults: tuple[str, ...]) -> recipes.Run:
     """Run both stages with the named faults put back.
 
-    ``drift`` lets the BatchNorm statistics move in both stages; ``statistics`` normalizes with ImageNet's mean
+    ``drift`` lets the BatchNorm statistics move in stage 2; ``stage 1`` trains the head as the listing does, over a
+    few passes and with BatchNorm moving; ``statistics`` normalizes with ImageNet's mean
     and standard deviation whatever the weights demand; ``stem`` leaves the stem out of the optimizer of stage 2;
     ``unweighted`` treats every image alike however rare its class; ``one rate`` gives the backbone the rate of
     the head.
@@ -42,7 +43,7 @@ def two_stage(splits: Splits, p: Profile, seed: int, faults: tuple[str, ...]) ->
     if "statistics" in faults:
         net.transform = tl.backbones.preprocessing(p.image_size, *IMAGENET)
     weighted = "unweighted" not in faults
-    if "drift" in faults:
+    if "stage 1" in faults:
         drifting_stage_1(net, splits, p, seed, weighted)
     else:
         recipes.fit_head(net, splits, p, seed, weighted)
