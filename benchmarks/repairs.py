@@ -32,11 +32,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 def two_stage(splits: Splits, p: Profile, seed: int, faults: tuple[str, ...]) -> recipes.Run:
     """Run both stages with the named faults put back.
 
-    ``drift`` lets the BatchNorm statistics move in stage 2; ``stage 1`` trains the head as the listing does, over a
-    few passes and with BatchNorm moving; ``statistics`` normalizes with ImageNet's mean
-    and standard deviation whatever the weights demand; ``stem`` leaves the stem out of the optimizer of stage 2;
-    ``unweighted`` treats every image alike however rare its class; ``one rate`` gives the backbone the rate of
-    the head.
+    ``drift`` lets the BatchNorm statistics move in stage 2; ``stage 1`` trains the head as the listing does, over
+    a few passes and with BatchNorm moving; ``statistics`` normalizes with ImageNet's mean and standard deviation
+    whatever the weights demand; ``stem`` leaves the stem out of the optimizer of stage 2; ``unweighted`` treats
+    every image alike however rare its class; ``one rate`` gives the backbone the rate of the head.
     """
     tl.profile.seed_everything(seed)
     net = recipes.pretrained(splits, p, seed)
