@@ -189,6 +189,8 @@ def _ref(content: str, context: Context) -> str:
     if label not in context.book.labels:
         raise context.fail(f"the label {label!r} is not defined")
     stem, title = context.book.labels[label]
+    if label.startswith("ex-"):  # the page numbers exercises; a notebook names them
+        title = f"Exercise “{title}”"
     return text or title if stem == context.chapter else f"[{text or title}]({_address(stem + '.md', context)})"
 
 

@@ -43,7 +43,10 @@ def context(tmp_path: Path) -> Context:
         ("{cite:t}`three`", "[Yosinski et al. (2014)](https://doi.org/10.1/x)"),
         ("{cite:p}`two, one`", "([Müller and de Vries, 2020](https://example.org/b); Solo, 1977)"),
         ("{ref}`sec` and {ref}`there <other>`", "A section and [there](02-second.ipynb)"),
-        ("{ref}`other` {ref}`fig-a` {ref}`ex-try`", "[Second chapter](02-second.ipynb) the figure Try it"),
+        (
+            "{ref}`other` {ref}`fig-a` {ref}`ex-try`",
+            "[Second chapter](02-second.ipynb) the figure Exercise “Try it”",
+        ),
         (
             "{doc}`02-second` {doc}`it </book/02-second>`",
             "[Second chapter](02-second.ipynb) [it](02-second.ipynb)",
