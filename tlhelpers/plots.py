@@ -28,7 +28,7 @@ COLORS = {
     "train": "#E69F00",
     "validation": "#0072B2",
 }
-_CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6E6E6E"]
+CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6E6E6E"]
 _MARKERS = {"scratch": "s", "frozen": "o", "two-stage": "D", "full": "^", "full-fast": "v"}
 
 
@@ -57,7 +57,7 @@ def use_style() -> None:
             "legend.fontsize": 11,
             "legend.frameon": False,
             "lines.linewidth": 2.2,
-            "axes.prop_cycle": cycler(color=_CYCLE),
+            "axes.prop_cycle": cycler(color=CYCLE),
             "font.family": "DejaVu Sans",
         }
     )

@@ -76,14 +76,16 @@ def provenance(runs: pd.DataFrame, command: str) -> dict[str, Any]:
 
 @cache  # a commit made during a long run is not the code that runs
 def _revision() -> str:
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"],
-            cwd=profile.book_folder(),
-            capture_output=True,
-            text=True,
-            check=True,
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", *arguments], cwd=profile.book_folder(), capture_output=True, text=True, check=True
         )
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "--short", "HEAD")
+        # A stored table is itself a change; code is what counts.
+        changed = git("status", "--porcelain", "--", ":/tlhelpers", ":/benchmarks")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return found.stdout.strip()
+    return f"{commit} and uncommitted changes" if changed else commit

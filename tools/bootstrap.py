@@ -184,6 +184,17 @@ def add_path() -> None:
     (Path(site) / "tlhelpers-checkout.pth").write_text(str(ROOT) + "\n", encoding="utf-8")
 
 
+def fetch_data() -> None:
+    """Fetch the data that no wheel carries, once; stop with the fetcher's own words when they cannot be had."""
+    if subprocess.run([str(venv_python()), "-m", "tlhelpers.fetch"], cwd=str(ROOT), check=False).returncode != 0:
+        stop("the packages are installed, but a data set is missing (see above).")
+
+
+def has_data() -> bool:
+    """Whether the fetched data lie where `tlhelpers.fetch` puts them."""
+    return len(list((ROOT / ".cache" / "sentiment").glob("*.txt"))) == 4
+
+
 def is_current() -> bool:
     """Whether a finished installation fits the lock (or, made with --ranges, the ranges) and this place."""
     if not STAMP.exists() or not venv_python().exists():
@@ -207,6 +218,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     if is_current():
+        if not has_data():
+            fetch_data()
         return 0
     check_python()
     # A second, interrupted try already holds part of the packages.
@@ -221,6 +234,7 @@ def main(argv: list[str] | None = None) -> int:
     partial = STAMP.with_suffix(".partial")
     partial.write_text(f"{name} {sha256(ROOT / name)}\n{ROOT}\n", encoding="utf-8")
     os.replace(str(partial), str(STAMP))
+    fetch_data()
     return 0
 
 

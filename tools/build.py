@@ -73,7 +73,9 @@ def profile_name() -> str:
 def execution_key(chapter: Path, root: Path) -> str:
     """What a chapter's outputs depend on: code, package, stored results, quiz, lock and profile."""
     code = notebooks.code_of(notebooks.read_source(chapter))
-    used = files(root, "tlhelpers/**/*", "book/results/*", f"book/quizzes/{chapter.stem[:2]}.yml")
+    used = files(
+        root, "tlhelpers/**/*", "book/results/*", "book/figures/*", f"book/quizzes/{chapter.stem[:2]}.yml"
+    )
     return digest([*code, *used, root / "requirements.lock", profile_name()], root)
 
 

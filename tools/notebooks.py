@@ -109,12 +109,14 @@ def setup_cells(book: Book, chapter: str) -> list[NotebookNode]:
     source = f"{book.url}/blob/{book.branch}/book/{chapter}.md"
     text = (
         f"*This notebook was made from the book's source, [{chapter}.md]({source}). The next cell "
-        "installs the book's package where it is missing, for instance in Colab; elsewhere it does nothing.*"
+        "installs the book's package and its data where they are missing, for instance in Colab; elsewhere it "
+        "does nothing.*"
     )
     code = (
         "import importlib.util\n\n"
         'if importlib.util.find_spec("tlhelpers") is None:\n'
-        f'    %pip install --quiet "git+{book.url}@{book.branch}"'
+        f'    %pip install --quiet "git+{book.url}@{book.branch}"\n'
+        "    %run -m tlhelpers.fetch"
     )
     return [
         nbformat.v4.new_markdown_cell(text),

@@ -148,6 +148,17 @@ class TestProvenance:
         commit(book)
         assert results.provenance(runs, "c")["code"] == first and not head(book).startswith(first)
 
+    def test_code_that_no_commit_holds_is_told(self, book: Path, runs: pd.DataFrame) -> None:
+        commit(book)
+        (book / "benchmarks").mkdir()
+        (book / "benchmarks" / "new.py").write_text("")
+        assert results.provenance(runs, "c")["code"].endswith(" and uncommitted changes")
+
+    def test_a_change_that_is_not_code_does_not_count(self, book: Path, runs: pd.DataFrame) -> None:
+        commit(book)
+        (book / "notes.txt").write_text("not code")
+        assert head(book).startswith(results.provenance(runs, "c")["code"])
+
     def test_outside_of_a_repository_the_code_is_unknown(self, runs: pd.DataFrame) -> None:
         assert results.provenance(runs, "c")["code"] == "unknown"
 

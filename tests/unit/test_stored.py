@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tlhelpers as tl
-from benchmarks import recipes, repairs, strategies
+from benchmarks import layers, probes, recipes, repairs, strategies, targets
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +20,11 @@ pytestmark = pytest.mark.slow
         ("strategies", strategies.run, {"strategy": "two-stage", "labels": 100, "seed": 1}),
         ("strategies", strategies.run, {"strategy": "scratch", "labels": 250, "seed": 2}),
         ("repairs", repairs.run, {"variant": "classes not weighted", "seed": 3}),
+        ("targets", targets.run, {"task": "mono or poly", "arm": "frozen", "seed": 1}),
+        ("targets", targets.run, {"task": "tweets", "arm": "tuned", "seed": 2}),
+        ("layers", layers.run, {"recipe": "random", "seed": 1}),
     ],
-    ids=["two-stage", "scratch", "repair"],
+    ids=["two-stage", "scratch", "repair", "target", "text target", "layers"],
 )
 def test_a_stored_cell_run_again_gives_the_stored_scores(
     name: str, run: Callable[..., recipes.Run], cell: dict[str, Any]
@@ -34,3 +37,9 @@ def test_a_stored_cell_run_again_gives_the_stored_scores(
     again = run(**cell).scores
     assert again["auroc"] == pytest.approx(runs.loc[cell["seed"], "auroc"], abs=0.02)
     assert again["auroc"] in tl.measures.new_run_interval(runs["auroc"].to_numpy())
+
+
+def test_a_stored_probe_run_again_gives_the_stored_scores() -> None:
+    stored = tl.results.load("probes")
+    rows = stored.query("task == 'textures' and weights == 'pretrained' and seed == 7").set_index("stage")
+    assert probes.run("textures", "pretrained", 7) == pytest.approx(rows["balanced_accuracy"].to_dict(), abs=0.02)
