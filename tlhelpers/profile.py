@@ -26,6 +26,13 @@ class Profile:
         epochs: passes over the training set when the backbone is tuned.
         seeds: one run of every comparison for each.
         batch_size: images a step.
+        text_model: a name that :func:`tlhelpers.text.encoder` understands.
+        text_data: a domain of :mod:`tlhelpers.text`, or a data set on the Hugging Face hub.
+        text_train, text_val, text_test: sizes of the splits, in texts.
+        text_unlabeled: texts without labels for domain-adaptive pretraining.
+        text_length: tokens read of a text; the rest is cut off.
+        text_epochs: passes over the training texts when the encoder is tuned.
+        text_rate: learning rate of full fine-tuning.
         device: ``cpu``, ``cuda`` or ``mps``.
         progress: whether long work shows a progress bar.
     """
@@ -41,6 +48,15 @@ class Profile:
     epochs: int
     seeds: tuple[int, ...]
     batch_size: int
+    text_model: str
+    text_data: str
+    text_train: int
+    text_val: int
+    text_test: int
+    text_unlabeled: int
+    text_length: int
+    text_epochs: int
+    text_rate: float
     device: str = "cpu"
     progress: bool = True
 
@@ -58,6 +74,15 @@ _PROFILES = {
         epochs=5,
         seeds=(0, 1, 2, 3, 4),
         batch_size=32,
+        text_model="minilm",
+        text_data="movies",
+        text_train=500,
+        text_val=500,
+        text_test=1000,
+        text_unlabeled=4000,
+        text_length=48,
+        text_epochs=3,
+        text_rate=1e-4,
     ),
     "full": Profile(
         name="full",
@@ -71,6 +96,15 @@ _PROFILES = {
         epochs=10,
         seeds=(0, 1, 2, 3, 4),
         batch_size=32,
+        text_model="distilbert/distilbert-base-uncased",
+        text_data="stanfordnlp/imdb",
+        text_train=22_500,
+        text_val=2_500,
+        text_test=25_000,
+        text_unlabeled=50_000,
+        text_length=256,
+        text_epochs=3,
+        text_rate=2e-5,
     ),
 }
 _PROFILES["smoke"] = replace(
@@ -84,6 +118,12 @@ _PROFILES["smoke"] = replace(
     n_test=120,
     epochs=1,
     seeds=(0, 1),
+    text_train=64,
+    text_val=32,
+    text_test=64,
+    text_unlabeled=64,
+    text_length=32,
+    text_epochs=1,
 )
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from tlhelpers import profile
 
-PACKAGES = ("torch", "torchvision", "timm", "scikit-learn", "numpy")
+PACKAGES = ("torch", "torchvision", "timm", "transformers", "peft", "scikit-learn", "numpy")
 
 
 def folder() -> Path:

