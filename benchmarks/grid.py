@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 from tqdm import tqdm
 
 import tlhelpers as tl
@@ -20,12 +23,19 @@ def fill(name: str, command: str, cells: Iterable[dict[str, Any]], run: Callable
     epoch, which is what a report without a test set would quote) and ``seconds``.
     """
     path = tl.results.folder() / f"{name}.csv"
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+    lock = FileLock(Path(tempfile.gettempdir()) / f"tlhelpers-{name}.lock")
+
+    def stored() -> list[dict[str, Any]]:
+        return pd.read_csv(path).to_dict("records") if path.exists() else []
+
+    rows = stored()
     for cell in tqdm([cell for cell in cells if not any(cell.items() <= row.items() for row in rows)], unit="run"):
         start = time.perf_counter()
         found = run(**cell)
         seconds = time.perf_counter() - start
         watched = float(found.history["val_accuracy"].max())
-        rows.append(cell | found.scores | {"watched_accuracy": watched, "seconds": seconds})
-        tl.results.save(name, pd.DataFrame(rows), command)
-    return pd.DataFrame(rows)
+        # Another process may fill other cells of the same table meanwhile.
+        with lock:
+            rows = [*stored(), cell | found.scores | {"watched_accuracy": watched, "seconds": seconds}]
+            tl.results.save(name, pd.DataFrame(rows), command)
+    return pd.DataFrame(stored())

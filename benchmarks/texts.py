@@ -1,9 +1,10 @@
 """Six ways to a sentiment classifier: the stored run of chapters 06 and 10.
 
 Each row holds, beside the scores on the target's test set, those on 500 sentences of each other domain
-(``products:auroc``), what was trained and stored (``trainable`` parameters, ``disk`` bytes, ``train_seconds``), and
-for an arm that changes the transformer the linear CKA of each layer with that of the pretrained one (``cka:movies:3``). Resumable: a cell that stands in the CSV is not run again.
-``python -m benchmarks.texts``; ``python -m benchmarks.texts choose`` shows the validation scores behind the rates.
+(``products:auroc``), what was trained and stored (``trainable`` parameters, ``disk`` bytes, ``train_seconds``),
+and for an arm that changes the transformer the linear CKA of each layer with that of the pretrained one
+(``cka:movies:3``). Resumable: a cell that stands in the CSV is not run again. ``python -m benchmarks.texts``;
+``python -m benchmarks.texts choose`` shows the validation scores behind the rates.
 """
 
 from __future__ import annotations

@@ -25,9 +25,10 @@ def asking(name: str) -> Iterator[None]:
     import datasets
     from transformers.utils import logging
 
-    verbosity = logging.get_verbosity()
+    verbosity = logging.get_verbosity(), datasets.logging.get_verbosity()
     # Loading weights under a new head is what a transfer does; a report of the new ones is noise each time.
     logging.set_verbosity_error()
+    datasets.logging.set_verbosity_error()
     bars = profile.current().progress and "/" in name
     shown = logging.is_progress_bar_enabled()
     if not bars:
@@ -39,11 +40,12 @@ def asking(name: str) -> Iterator[None]:
     except OSError as error:  # ConnectionError, too
         raise HubError(
             f"{name} is neither downloaded nor to be had from the Hugging Face hub now. Connect and run this "
-            "again (the download is kept), or go on without a network: set TLHELPERS_PROFILE=offline, whose model and "
-            "data are packages."
+            "again (the download is kept), or go on without a network: set TLHELPERS_PROFILE=offline, whose model "
+            "and data are packages."
         ) from error
     finally:
-        logging.set_verbosity(verbosity)
+        logging.set_verbosity(verbosity[0])
+        datasets.logging.set_verbosity(verbosity[1])
         if shown and profile.current().progress:
             logging.enable_progress_bar()
 

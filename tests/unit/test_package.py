@@ -42,9 +42,9 @@ def test_every_module_is_listed() -> None:
 
 def test_an_unknown_module_is_named_with_those_that_exist() -> None:
     with pytest.raises(
-        AttributeError, match=r"'tlhelpers' has no attribute 'trainer'; it has profile, data, .*claims"
+        AttributeError, match=r"'tlhelpers' has no attribute 'oracle'; it has profile, data, .*claims"
     ):
-        _ = tl.trainer
+        _ = tl.oracle
 
 
 def test_the_version_is_that_of_the_project() -> None:

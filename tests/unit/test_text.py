@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+import tlhelpers as tl
 from tlhelpers import fetch, text
 from tlhelpers.text import Encoder, TextSet
 
@@ -173,3 +174,37 @@ def test_a_damaged_encoder_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text, "ENCODER_SHA256", "0" * 64)
     with pytest.raises(ValueError, match=r"model\.safetensors: checksum mismatch"):
         text.encoder()
+
+
+def test_kept_vectors_are_read_again_and_belong_to_texts_weights_and_settings(tmp_path: Path) -> None:
+    model = nn.Module()
+    model.scale = nn.Parameter(torch.ones(1))
+    model.forward = lambda input_ids, attention_mask, output_hidden_states: SimpleNamespace(
+        hidden_states=(input_ids[..., None].float() * model.scale,)
+    )
+    encoder = Encoder(model, Letters())
+    first = text.features(["ab", "c"], encoder, cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    model.forward = None  # whatever is computed now fails
+    assert torch.equal(text.features(["ab", "c"], encoder, cache=tmp_path), first)
+    for change in ({"texts": ["ab", "d"]}, {"max_length": 1}):
+        with pytest.raises(TypeError):
+            text.features(**({"texts": ["ab", "c"], "encoder": encoder, "cache": tmp_path} | change))
+    model.scale.data += 1
+    with pytest.raises(TypeError):
+        text.features(["ab", "c"], encoder, cache=tmp_path)
+
+
+def test_texts_without_labels_are_none_of_those_that_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, pool = text.splits(3), text.unlabeled(3)
+    p = tl.profile.current()
+    assert [len(part) for part in parts] == [p.text_train, p.text_val, p.text_test]
+    assert len(pool) == len(set(pool)) == p.text_unlabeled
+    assert not set(pool) & {*parts.val.texts, *parts.test.texts}
+    assert set(pool) & set(parts.train.texts)
+
+
+def test_fewer_labels_leave_the_sentences_that_judge_as_they_are() -> None:
+    few, many = text.splits(1, train=20), text.splits(1)
+    assert len(few.train) == 20
+    assert few.val.texts == many.val.texts and few.test.texts == many.test.texts
