@@ -4,7 +4,7 @@ Each row holds, beside the scores on the target's test set, those on 500 sentenc
 (``products:auroc``), what was trained and stored (``trainable`` parameters, ``disk`` bytes, ``train_seconds``),
 and for an arm that changes the transformer the linear CKA of each layer with that of the pretrained one
 (``cka:movies:3``). Resumable: a cell that stands in the CSV is not run again. ``python -m benchmarks.texts``;
-``python -m benchmarks.texts choose`` shows the validation scores behind the rates.
+``python -m benchmarks.texts choose`` shows the validation scores behind LoRA's rate.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ NAME, COMMAND = "texts", "python -m benchmarks.texts"
 LABELS = (500,)
 BATCH = 16
 ARMS = ("words", "frozen", "full", "lora", "adapted frozen", "adapted full")
-# Chosen by validation scores on seed 100, which the table does not hold; see choose.
-LORA_RATE, ADAPT_RATE = 1e-3, 1e-4
-ADAPT_EPOCHS = 1
+LORA_RATE = 3e-3  # chosen by validation accuracy on seed 100, which the table does not hold; see choose
+ADAPT_RATE, ADAPT_EPOCHS = 1e-4, 1  # not searched
 ELSEWHERE, MOVED = 500, 200
 MIN_STEPS = 100  # few labels need more passes: Mosbach et al. (2021), Zhang et al. (2021)
 
@@ -227,16 +226,12 @@ def run(arm: str, labels: int, seed: int) -> recipes.Run:
 
 
 def choose() -> pd.DataFrame:
-    """Return validation scores of three rates for LoRA and two for adaptation, on a seed outside the table."""
+    """Return validation scores of three rates for LoRA, on a seed that is not in the table."""
     rows = []
-    for kind, rate in (("lora", 3e-4), ("lora", 1e-3), ("lora", 3e-3), ("adapted", 1e-4), ("adapted", 3e-4)):
-        if kind == "lora":
-            run = tuned(text.splits(100), 100, rate, lora=lora_config())
-        else:
-            run = tuned(text.splits(100), 100, start=Path(adapted(100, rate)[0].name))
-        best = run.history.query("best").iloc[0]
-        rows.append({"choice": kind, "rate": rate, **best[["val_accuracy", "val_auroc", "val_loss"]]})
-        print(rows[-1], flush=True)
+    for rate in (3e-4, 1e-3, 3e-3):
+        history = tuned(text.splits(100), 100, rate, lora=lora_config()).history
+        best = history.query("best").iloc[0]
+        rows.append({"rate": rate, **best[["val_accuracy", "val_auroc", "val_loss"]]})
     return pd.DataFrame(rows)
 
 
