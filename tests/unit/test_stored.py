@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import tlhelpers as tl
-from benchmarks import layers, probes, recipes, repairs, strategies, targets
+from benchmarks import layers, probes, recipes, repairs, strategies, targets, text_rates, texts
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +23,11 @@ pytestmark = pytest.mark.slow
         ("targets", targets.run, {"task": "mono or poly", "arm": "frozen", "seed": 1}),
         ("targets", targets.run, {"task": "tweets", "arm": "tuned", "seed": 2}),
         ("layers", layers.run, {"recipe": "random", "seed": 1}),
+        ("texts", texts.run, {"arm": "lora", "labels": 500, "seed": 1}),
+        ("texts", texts.run, {"arm": "words", "labels": 500, "seed": 3}),
+        ("text_rates", text_rates.run, {"rate": 2e-5, "seed": 101}),
     ],
-    ids=["two-stage", "scratch", "repair", "target", "text target", "layers"],
+    ids=["two-stage", "scratch", "repair", "target", "text target", "layers", "LoRA", "words", "rate"],
 )
 def test_a_stored_cell_run_again_gives_the_stored_scores(
     name: str, run: Callable[..., recipes.Run], cell: dict[str, Any]
