@@ -123,7 +123,8 @@ class TestProvenance:
         assert f"{os.cpu_count()} cores" in found["machine"]
         assert found["python"] == ".".join(map(str, sys.version_info[:3]))
         assert found["threads"] == torch.get_num_threads()
-        assert set(found["packages"]) == {"torch", "torchvision", "timm", "scikit-learn", "numpy"}
+        text = {"transformers", "peft"}
+        assert set(found["packages"]) == {"torch", "torchvision", "timm", "scikit-learn", "numpy"} | text
         assert found["packages"]["scikit-learn"] == metadata.version("scikit-learn")
 
     @pytest.mark.parametrize("name", ["offline", "smoke"])
