@@ -102,8 +102,9 @@ def write_reviews(hf_home: Path, count: int = 300) -> None:
     for part in ("train", "test", "unsupervised"):
         with ArrowWriter(features=features, path=str(folder / f"{name}-{part}.arrow")) as writer:
             for number in range(count):
-                words = rng.choice(WORDS[number % 2], 3)
-                text = f"The {part} film number {number} was {words[0]}, {words[1]} and {words[2]}."
+                # Of several lengths, since the chapter measures what padding costs.
+                words = ", ".join(rng.choice(WORDS[number % 2], rng.integers(1, 8)))
+                text = f"The {part} film number {number} was {words}."
                 writer.write({"text": text, "label": -1 if part == "unsupervised" else number % 2})
             rows, size = writer.finalize()
         info.splits.add(SplitInfo(part, num_bytes=size, num_examples=rows, dataset_name=name))
