@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 RUN := .venv/bin/python
 export TLHELPERS_PROGRESS ?= 1
-CHECKED := README.md CHANGELOG.md CONTRIBUTING.md NOTICE Makefile book/*.md book/quizzes tlhelpers tools tests benchmarks
+CHECKED := README.md CHANGELOG.md CONTRIBUTING.md NOTICE Makefile book/*.md book/factcheck.yml book/quizzes tlhelpers tools tests benchmarks
 NBVAL := $(RUN) -m pytest -q -p no:cacheprovider -p tools.nbval_plugin -W ignore \
 	--nbval-sanitize-with tests/nbval.cfg
 

@@ -36,6 +36,32 @@ def thaw(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
     return _set(net, stages, trained=True)
 
 
+def unfreeze_from_top(net: Backbone, epoch: int, per_epoch: int = 1) -> list[str]:
+    """Train the head alone in epoch 1, and ``per_epoch`` stages more, from the top down, in each epoch after.
+
+    Gradual unfreezing (Howard & Ruder 2018). Call it before each epoch. Make the optimizer from the thawed
+    network: it then holds all parameters, and passes over those that are frozen.
+
+    Args:
+        epoch: counted from 1.
+        per_epoch: stages that join in an epoch.
+
+    Returns:
+        The names of the trained stages, from the pixels to the head.
+
+    Raises:
+        ValueError: when ``epoch`` or ``per_epoch`` is below 1.
+    """
+    for name, number in (("epoch", epoch), ("per_epoch", per_epoch)):
+        if number < 1:
+            raise ValueError(f"{name}={number}; give 1 or more.")
+    names = list(net.stages)
+    count = min(1 + (epoch - 1) * per_epoch, len(names))
+    trained, rest = names[-count:], names[:-count]
+    freeze(thaw(net, trained), rest)
+    return trained
+
+
 def hold_norms(net: Backbone, held: bool = True) -> Backbone:
     """Keep every BatchNorm layer in eval mode through each ``train()`` call, or let them follow it again.
 

@@ -114,6 +114,47 @@ def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, lev
     return Interval(found.mean, found.low, found.high, found.n, p)
 
 
+def bootstrap(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    ties: np.ndarray | None = None,
+    draws: int = 400,
+    seed: int = 0,
+    level: float = 0.95,
+) -> dict[str, Interval]:
+    """Return the scores of :func:`scores`, each with its percentile interval (Efron 1979).
+
+    It tells what other test images of the same kind might have given this very network. Images are drawn with
+    replacement within their class; with ``ties`` whole groups are, among those that hold the same classes, for
+    the images of a group are not independent. A score without a miss gets an interval without width.
+
+    Args:
+        probabilities: ``[N, C]``.
+        labels: ``[N]``.
+        ties: group of each image ``[N]``.
+
+    Raises:
+        ValueError: as :func:`scores`.
+    """
+    labels, rng = np.asarray(labels), np.random.default_rng(seed)
+    whole = scores(probabilities, labels)
+    ties = np.arange(len(labels)) if ties is None else np.asarray(ties)
+    order = np.argsort(ties, kind="stable")
+    strata: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for group in np.split(order, np.flatnonzero(np.diff(ties[order])) + 1):
+        strata.setdefault(tuple(np.unique(labels[group]).tolist()), []).append(group)
+    found = []
+    for _ in range(draws):
+        picks = [(groups, rng.integers(0, len(groups), len(groups))) for groups in strata.values()]
+        drawn = np.concatenate([groups[i] for groups, pick in picks for i in pick])
+        found.append(scores(probabilities[drawn], labels[drawn]))
+    result = {}
+    for name, value in whole.items():
+        low, high = np.quantile([one[name] for one in found], ((1 - level) / 2, (1 + level) / 2))
+        result[name] = Interval(value, float(low), float(high), len(labels))
+    return result
+
+
 def _runs(values: Sequence[float] | np.ndarray, level: float = 0.95) -> np.ndarray:
     if not 0 < level < 1:
         raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95.")

@@ -1,7 +1,8 @@
-"""Discriminative learning rates: one parameter group a stage."""
+"""Learning rates by stage, one parameter group each, and by step: warm-up and cosine."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -69,3 +70,32 @@ def check(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
             f"the optimizer holds {len(twice)} parameter(s) twice, first {twice[0]!r}: "
             "each step would move them twice. Keep each in one group."
         )
+
+
+def warmup_cosine(
+    optimizer: torch.optim.Optimizer, steps: int, warmup: int = 0
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Return a schedule that raises every rate in a line to its peak, then lowers it along a cosine to zero.
+
+    Step it after each batch. Each group keeps its own peak, the rate it had when this was called. The first of
+    ``warmup`` steps is taken at ``1 / warmup`` of the peak, the last of them at the peak (Goyal et al. 2017);
+    then comes half a cosine (Loshchilov & Hutter 2017).
+
+    Args:
+        steps: of the whole run, warm-up included.
+        warmup: steps until the peak; 0 starts there.
+
+    Raises:
+        ValueError: when there is no step, or ``warmup`` is negative or leaves no step for the cosine.
+    """
+    if steps < 1:
+        raise ValueError(f"steps={steps}; give the number of batches of the run, 1 or more.")
+    if not 0 <= warmup < steps:
+        raise ValueError(f"warmup={warmup}: give a number of steps from 0 to {steps - 1}, of {steps} in all.")
+
+    def share(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / (steps - warmup), 1.0)))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)

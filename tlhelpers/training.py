@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,7 @@ def fit(
     monitor: str = "loss",
     start_counts: bool = False,
     device: str | None = None,
+    penalty: Callable[[], torch.Tensor] | None = None,
 ) -> pd.DataFrame:
     """Train ``net`` with cross-entropy and leave it with the weights of its best validation epoch.
 
@@ -41,6 +42,8 @@ def fit(
         monitor: ``loss``, ``accuracy``, ``balanced_accuracy`` or ``auroc``, on the validation set.
         start_counts: whether the weights before the first step are a candidate, as epoch 0. Say so when they
             are worth keeping, as after a first stage; new weights are not.
+        penalty: called at each step; what it returns, a number that depends on the weights, is added to the loss
+            that trains, not to those that are reported. See :mod:`tlhelpers.forgetting`.
 
     Returns:
         One row an epoch: ``epoch`` (from 1, or from 0), ``train_loss`` (mean over its images; NaN in epoch 0),
@@ -64,7 +67,9 @@ def fit(
     bar = tqdm(total=epochs, unit="epoch", leave=False, disable=not settings.progress)
     for epoch in range(0 if start_counts else 1, epochs + 1):
         start = time.perf_counter()
-        train_loss = _epoch(net, train, criterion, optimizer, scheduler, device, epoch) if epoch else float("nan")
+        train_loss = float("nan")
+        if epoch:
+            train_loss = _epoch(net, train, criterion, optimizer, scheduler, device, epoch, penalty)
         found = evaluate(net, val, device=device)
         rows.append(
             {
@@ -96,6 +101,7 @@ def _epoch(
     scheduler: torch.optim.lr_scheduler.LRScheduler | None,
     device: str,
     epoch: int,
+    penalty: Callable[[], torch.Tensor] | None,
 ) -> float:
     # At every epoch, because evaluation switched the mode; frozen stages stay in eval (see backbones).
     net.train()
@@ -103,14 +109,15 @@ def _epoch(
     for number, (x, y) in enumerate(batches, start=1):
         x, y = _to(x, device), y.to(device)
         loss = criterion(net(x), y)
-        if not torch.isfinite(loss):
+        total_loss = loss if penalty is None else loss + penalty()
+        if not torch.isfinite(total_loss):
             rates = ", ".join(f"{group['lr']:.1e}" for group in optimizer.param_groups[:4])
             raise FloatingPointError(
-                f"the loss is {loss.item()} in epoch {epoch}, batch {number}; learning rates {rates}. "
+                f"the loss is {total_loss.item()} in epoch {epoch}, batch {number}; learning rates {rates}. "
                 "Lower the rate, or look for NaN in the inputs."
             )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total_loss.backward()
         optimizer.step()
         if scheduler is not None:
             scheduler.step()

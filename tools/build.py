@@ -26,6 +26,8 @@ from tools import notebooks
 from tools.catalog import Book, ConversionError, read_book
 
 ROOT = Path(__file__).resolve().parent.parent
+# Executed, rendered and derived like a chapter, but a tool: it has no question, quiz, exercises or claims.
+TEMPLATE = "17-your-own-data"
 # An execution by hand and the one of `make notebooks` run under the same settings.
 SETTINGS = {
     "TLHELPERS_PROGRESS": "0",
@@ -73,9 +75,8 @@ def profile_name() -> str:
 def execution_key(chapter: Path, root: Path) -> str:
     """What a chapter's outputs depend on: code, package, stored results, quiz, lock and profile."""
     code = notebooks.code_of(notebooks.read_source(chapter))
-    used = files(
-        root, "tlhelpers/**/*", "book/results/*", "book/figures/*", f"book/quizzes/{chapter.stem[:2]}.yml"
-    )
+    quizzes = [f"book/quizzes/{folder}{chapter.stem[:2]}.yml" for folder in ("", "cases/")]
+    used = files(root, "tlhelpers/**/*", "book/results/*", "book/figures/*", *quizzes)
     return digest([*code, *used, root / "requirements.lock", profile_name()], root)
 
 

@@ -21,6 +21,8 @@ import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tools.build import TEMPLATE
+
 ROOT = Path(__file__).resolve().parents[2]
 HTML = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html"))
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -67,6 +69,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("page_path", pages or ["no-book"])
     if "chapter" in metafunc.fixturenames:
         chapters = [page for page in pages if page.startswith("book/") and page[5:7].isdigit()]
+        if "quiz_page" in metafunc.fixturenames:
+            chapters = [page for page in chapters if TEMPLATE not in page]
         metafunc.parametrize("chapter", chapters or ["no-book"])
 
 

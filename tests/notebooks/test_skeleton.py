@@ -11,7 +11,10 @@ from tools import build
 from tools.notebooks import read_source
 
 ROOT = Path(__file__).resolve().parents[2]
-each_chapter = pytest.mark.parametrize("source", build.chapters(ROOT), ids=lambda path: path.stem)
+PAGES = build.chapters(ROOT)
+CHAPTERS = [page for page in PAGES if page.stem != build.TEMPLATE]
+each_page = pytest.mark.parametrize("source", PAGES, ids=lambda path: path.stem)
+each_chapter = pytest.mark.parametrize("source", CHAPTERS, ids=lambda path: path.stem)
 FIRST = "You will be able to"
 LAST = ["What we measured", "Pitfalls", "Exercises", "Quiz", "Further reading"]
 DRAWS = re.compile(r"plt\.subplots|plots\.(bands|history|grid_of_images)\(|\.plot\(")
@@ -34,13 +37,13 @@ def test_has_the_sections_of_the_skeleton_in_order(source: Path) -> None:
     assert found[0] == FIRST and found[-len(LAST) :] == LAST
 
 
-@each_chapter
+@each_page
 def test_code_cells_stay_short(source: Path) -> None:
     long = {cell.source.splitlines()[0]: n for cell in code(source) if (n := len(cell.source.splitlines())) > 25}
     assert long == {}
 
 
-@each_chapter
+@each_page
 def test_code_that_is_shown_fits_the_page(source: Path) -> None:
     shown = [
         cell for cell in code(source) if not {"hide-input", "remove-input"} & set(cell.metadata.get("tags", []))
@@ -48,7 +51,7 @@ def test_code_that_is_shown_fits_the_page(source: Path) -> None:
     assert [line for cell in shown for line in cell.source.splitlines() if len(line) > 92] == []
 
 
-@each_chapter
+@each_page
 def test_every_figure_has_a_caption_a_name_and_alt_text(source: Path) -> None:
     for cell in code(source):
         if not DRAWS.search(cell.source) or "def " in cell.source:

@@ -11,6 +11,7 @@ import pytest
 from tools import build, notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = [path.stem for path in build.chapters(ROOT) if path.stem != build.TEMPLATE]
 SOLUTION = re.compile(r"^(?P<fence>`{3,}|:{3,})\{solution\} (?P<label>\S+)$(?P<body>.*?)^(?P=fence)$", re.M | re.S)
 CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 
@@ -20,7 +21,7 @@ def solutions(text: str) -> dict[str, str]:
     return {found["label"]: "\n".join(CODE.findall(found["body"])) for found in SOLUTION.finditer(text)}
 
 
-@pytest.mark.parametrize("chapter", [path.stem for path in build.chapters(ROOT)])
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_exercise_has_a_solution(chapter: str) -> None:
     text = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
     exercises = re.findall(r"\{exercise\}.*\n:label: (\S+)", text)
@@ -28,7 +29,7 @@ def test_every_exercise_has_a_solution(chapter: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chapter", [path.stem for path in build.chapters(ROOT)])
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_solution_runs(chapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in build.SETTINGS.items():
         monkeypatch.setenv(name, value)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlhelpers import features, freezing
+from tlhelpers import backbones, features, freezing
 from tlhelpers.backbones import Backbone
 from tlhelpers.data import ImageSet
 
@@ -80,3 +80,63 @@ def test_features_may_enter_a_training_step(tiny: Make, images: ImageSet) -> Non
 def test_no_images_are_refused(tiny: Make, images: ImageSet) -> None:
     with pytest.raises(ValueError, match="the image set is empty; there is nothing to load"):
         features.compute(tiny(), images.take([]))
+
+
+class TestPrefixAndSuffix:
+    @pytest.mark.parametrize("stage", ["layer1", "layer2", "head"])
+    def test_together_they_are_the_network(self, tiny: Make, images: ImageSet, stage: str) -> None:
+        net = tiny().eval()
+        activations, labels = features.prefix(net, images, stage, batch_size=3)
+        suffix = features.Suffix(net, stage, 8).eval()
+        with torch.no_grad():
+            whole = torch.cat([net(net.transform(image)[None]) for image, _ in images])
+            assert torch.allclose(suffix(activations), whole, atol=1e-6)
+        assert labels.tolist() == images.labels.tolist() and len(activations) == 7
+
+    @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "timm/vit_tiny_patch16_224"])
+    def test_together_they_are_a_real_network(self, images: ImageSet, name: str) -> None:
+        net = backbones.load(name, pretrained=False, image_size=32).eval()
+        stage = list(net.stages)[-3]
+        activations, _ = features.prefix(net, images, stage)
+        with torch.no_grad():
+            whole = torch.cat([net(net.transform(image)[None]) for image, _ in images])
+            assert torch.allclose(features.Suffix(net, stage, 32).eval()(activations), whole, atol=1e-5)
+
+    def test_only_the_later_stages_learn_and_nothing_below_drifts(self, tiny: Make, images: ImageSet) -> None:
+        net = tiny()
+        activations, labels = features.prefix(net, images, "layer2")
+        suffix = features.Suffix(net, "layer2", 8).train()
+        before = {name: value.clone() for name, value in net.state_dict().items()}
+        optimizer = torch.optim.SGD([p for p in suffix.parameters() if p.requires_grad], lr=0.5)
+        torch.nn.functional.cross_entropy(suffix(activations), labels.clamp(max=1)).backward()
+        optimizer.step()
+        changed = {name for name, value in net.state_dict().items() if not torch.equal(before[name], value)}
+        assert changed and {name.split(".")[1] for name in changed} == {"layer2", "fc"}
+
+    def test_each_parameter_counts_once_and_the_blank_is_not_saved(self, tiny: Make) -> None:
+        net = tiny()
+        suffix = features.Suffix(net, "layer2", 8)
+        assert len(list(suffix.parameters())) == len(list(net.parameters()))
+        assert set(suffix.state_dict()) == {f"net.{name}" for name in net.state_dict()}
+
+    def test_the_former_mode_comes_back(self, tiny: Make, images: ImageSet) -> None:
+        net = tiny().train()
+        features.prefix(net, images, "layer1")
+        assert net.training and net.net.bn1.training
+
+    def test_no_hook_stays_behind(self, tiny: Make, images: ImageSet) -> None:
+        net = tiny().eval()
+        activations, _ = features.prefix(net, images, "layer2")
+        x = torch.randn(2, 3, 8, 8)
+        with torch.no_grad():
+            before = net(x)
+            features.Suffix(net, "layer2", 8)(activations)
+            assert torch.equal(net(x), before)
+
+    def test_an_unknown_stage_is_named_with_those_that_exist(self, tiny: Make, images: ImageSet) -> None:
+        with pytest.raises(KeyError, match="no stage 'layer9'; its stages are stem, layer1, layer2, head"):
+            features.prefix(tiny(), images, "layer9")
+
+    def test_the_first_stage_has_nothing_before_it(self, tiny: Make) -> None:
+        with pytest.raises(ValueError, match="stage 'stem' is the first"):
+            features.Suffix(tiny(), "stem", 8)

@@ -225,3 +225,49 @@ class TestHoldNorms:
         with pytest.raises(KeyError, match="layer9"):
             freezing.freeze(net, ["stem", "layer9"])
         assert all(parameter.requires_grad for parameter in net.parameters()) and net.net.bn1.training
+
+
+class TestUnfreezeFromTop:
+    @pytest.mark.parametrize(
+        ("epoch", "per_epoch", "left"),
+        [
+            (1, 1, ["head"]),
+            (2, 1, ["layer2", "head"]),
+            (4, 1, ["stem", "layer1", "layer2", "head"]),
+            (9, 1, ["stem", "layer1", "layer2", "head"]),
+            (1, 2, ["head"]),
+            (2, 2, ["layer1", "layer2", "head"]),
+            (3, 2, ["stem", "layer1", "layer2", "head"]),
+        ],
+    )
+    def test_stages_join_from_the_top(self, tiny: Make, epoch: int, per_epoch: int, left: list[str]) -> None:
+        net = tiny()
+        assert freezing.unfreeze_from_top(net, epoch, per_epoch) == left
+        assert trained(net) == set(left)
+
+    def test_the_order_of_calls_does_not_matter(self, tiny: Make) -> None:
+        net = freezing.freeze(tiny(), ["head"])
+        freezing.unfreeze_from_top(net, 4)
+        freezing.unfreeze_from_top(net, 2)
+        assert trained(net) == {"layer2", "head"}
+
+    def test_an_optimizer_made_before_moves_only_what_is_thawed(self, tiny: Make) -> None:
+        net = tiny()
+        optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
+        freezing.unfreeze_from_top(net, 1)
+        before = {name: p.clone() for name, p in net.named_parameters()}
+        net.train()
+        net(torch.randn(4, 3, 8, 8)).square().sum().backward()
+        optimizer.step()
+        changed = {name for name, p in net.named_parameters() if not torch.equal(p, before[name])}
+        assert changed == {"net.fc.weight", "net.fc.bias"}
+
+    def test_norms_that_are_held_stay_held(self, tiny: Make) -> None:
+        net = freezing.hold_norms(tiny()).train()
+        freezing.unfreeze_from_top(net, 4)
+        assert set(freezing.summary(net)["BatchNorm mode"]) == {"eval", ""}
+
+    @pytest.mark.parametrize("wrong", [{"epoch": 0}, {"epoch": 1, "per_epoch": 0}])
+    def test_a_count_below_one_is_named(self, tiny: Make, wrong: dict[str, int]) -> None:
+        with pytest.raises(ValueError, match=r"epoch=0; give 1 or more"):
+            freezing.unfreeze_from_top(tiny(), **wrong)

@@ -132,3 +132,48 @@ class TestCheck:
             optimizer = torch.optim.SGD([*net.parameters(), net.head.weight], lr=0.1)
         with pytest.raises(ValueError, match=r"twice, first 'net\.fc\.weight': .* Keep each in one group"):
             rates.check(net, optimizer)
+
+
+class TestWarmupCosine:
+    @staticmethod
+    def rates(steps: int, warmup: int, peaks: tuple[float, ...] = (1.0,)) -> list[list[float]]:
+        """Return the rates at which each step of a run is taken, and those after the last."""
+        groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": peak} for peak in peaks]
+        optimizer = torch.optim.SGD(groups)
+        schedule = rates.warmup_cosine(optimizer, steps, warmup)
+        found = []
+        for _ in range(steps + 1):
+            found.append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step()
+            schedule.step()
+        return found
+
+    def test_it_rises_in_a_line_and_falls_along_a_cosine_to_zero(self) -> None:
+        found = [rate for (rate,) in self.rates(steps=8, warmup=4)]
+        assert found == pytest.approx([0.25, 0.5, 0.75, 1, 1, (1 + 0.5**0.5) / 2, 0.5, (1 - 0.5**0.5) / 2, 0])
+
+    def test_without_warmup_it_starts_at_the_peak(self) -> None:
+        assert [rate for (rate,) in self.rates(steps=2, warmup=0)] == pytest.approx([1, 0.5, 0])
+
+    def test_each_group_keeps_its_own_peak(self) -> None:
+        found = self.rates(steps=6, warmup=2, peaks=(1.0, 0.01))
+        assert [low for _, low in found] == pytest.approx([high / 100 for high, _ in found])
+
+    def test_after_the_last_step_the_rate_stays_at_zero(self) -> None:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        schedule = rates.warmup_cosine(optimizer, steps=3, warmup=1)
+        for _ in range(5):
+            optimizer.step()
+            schedule.step()
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0)
+
+    @pytest.mark.parametrize("warmup", [-1, 5, 6])
+    def test_a_warmup_that_leaves_no_cosine_is_named(self, warmup: int) -> None:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        with pytest.raises(ValueError, match=f"warmup={warmup}: give a number of steps from 0 to 4, of 5 in all"):
+            rates.warmup_cosine(optimizer, steps=5, warmup=warmup)
+
+    def test_no_step_is_refused(self) -> None:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+        with pytest.raises(ValueError, match="steps=0; give the number of batches"):
+            rates.warmup_cosine(optimizer, steps=0)

@@ -9,7 +9,23 @@ import pytest
 import torch
 
 import tlhelpers as tl
-from benchmarks import layers, probes, recipes, repairs, strategies, targets, text_rates, texts
+from benchmarks import (
+    bugs,
+    forgetting,
+    layers,
+    matrix,
+    negative,
+    probes,
+    rate_maps,
+    rate_plans,
+    recipes,
+    repairs,
+    sounds,
+    strategies,
+    targets,
+    text_rates,
+    texts,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +42,26 @@ pytestmark = pytest.mark.slow
         ("texts", texts.run, {"arm": "lora", "labels": 500, "seed": 1}),
         ("texts", texts.run, {"arm": "words", "labels": 500, "seed": 3}),
         ("text_rates", text_rates.run, {"rate": 2e-5, "seed": 101}),
+        ("rate_maps", rate_maps.run, {"backbone": 1e-4, "head": 1e-3, "seed": 1}),
+        ("rate_plans", rate_plans.run, {"task": "mono", "plan": "probe", "rate": 1e-3, "seed": 2}),
+        ("matrix", matrix.train, {"task": "digits", "strategy": "frozen", "labels": 100, "seed": 1}),
+        ("sounds", sounds.run, {"arm": "classic", "labels": 50, "seed": 1}),
     ],
-    ids=["two-stage", "scratch", "repair", "target", "text target", "layers", "LoRA", "words", "rate"],
+    ids=[
+        "two-stage",
+        "scratch",
+        "repair",
+        "target",
+        "text target",
+        "layers",
+        "LoRA",
+        "words",
+        "rate",
+        "rate map",
+        "plan",
+        "matrix",
+        "sounds",
+    ],
 )
 def test_a_stored_cell_run_again_gives_the_stored_scores(
     name: str, run: Callable[..., recipes.Run], cell: dict[str, Any]
@@ -46,3 +80,30 @@ def test_a_stored_probe_run_again_gives_the_stored_scores() -> None:
     stored = tl.results.load("probes")
     rows = stored.query("task == 'textures' and weights == 'pretrained' and seed == 7").set_index("stage")
     assert probes.run("textures", "pretrained", 7) == pytest.approx(rows["balanced_accuracy"].to_dict(), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "block"),
+    [
+        ("bugs", lambda: bugs.labels(1), {"bug": "labels", "seed": 1}),
+        ("negative", lambda: negative.words("tweets", 1), {"family": "words", "target": "tweets", "seed": 1}),
+    ],
+    ids=["bugs", "negative"],
+)
+def test_a_stored_block_run_again_gives_the_stored_scores(
+    name: str, rows: Callable[[], Any], block: dict[str, Any]
+) -> None:
+    stored = tl.results.load(name)
+    stored = stored[(stored[list(block)] == list(block.values())).all(axis=1)]
+    torch.set_num_threads(1)
+    again = [row["accuracy"] for row in rows() if "accuracy" in row]
+    assert len(again) == len(stored["accuracy"].dropna()) > 0
+    assert again == pytest.approx(stored["accuracy"].dropna().tolist(), abs=0.02)
+
+
+def test_a_stored_forgetting_run_again_gives_the_stored_scores() -> None:
+    stored = tl.results.load("forgetting").query("arm == 'frozen, norms move'").set_index("seed")
+    torch.set_num_threads(1)
+    assert forgetting.image_run("frozen, norms move", 1)["source"] == pytest.approx(
+        stored.loc[1, "source"], abs=0.05
+    )

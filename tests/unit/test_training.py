@@ -416,3 +416,13 @@ def test_an_error_on_the_way_leaves_the_mode_as_it_was(net: nn.Linear) -> None:
     with pytest.raises(RuntimeError):
         training.predict(net, [(torch.zeros(2, 99), torch.zeros(2, dtype=torch.int64))])
     assert net.training
+
+
+def test_a_penalty_trains_but_is_not_reported(net: nn.Linear) -> None:
+    start = net.weight.detach().clone()
+    free, held = copy.deepcopy(net), net
+    one = fit(free, epochs=1)
+    other = fit(held, epochs=1, penalty=lambda: 0.5 * ((held.weight - start) ** 2).sum())
+    assert (held.weight - start).norm() < 0.9 * (free.weight - start).norm()
+    zero = fit(copy.deepcopy(free), epochs=1, penalty=lambda: torch.tensor(1e6))
+    assert zero["train_loss"].iloc[0] < 10 and one["train_loss"].iloc[0] < 10 and len(other) == 1

@@ -1,0 +1,242 @@
+"""A first strategy for a task, with what to compare it against and where each reason comes from."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+DISTANCES = ("near", "moderate", "far")
+MODALITIES = ("image", "text")
+BUDGETS = ("minutes", "hours", "days")
+STRATEGIES = ("frozen features", "last stages", "two-stage", "full fine-tuning")  # from least trained to most
+# Rules of thumb, not findings: this book measured 25 to 500 labels, and nothing near the upper two.
+HANDFUL, FEW, SOME, MANY = 100, 1_000, 20_000, 100_000
+LAST_RATE, ALL_RATE = 3e-4, 1e-4
+SCENARIOS: dict[str, tuple[int, str, str, str]] = {
+    "500 images, similar domain": (500, "near", "image", "hours"),
+    "5,000 images, moderately different": (5_000, "moderate", "image", "hours"),
+    "50,000 images, very different": (50_000, "far", "image", "hours"),
+    "500,000 images or more, unique domain": (500_000, "far", "image", "days"),
+    "short texts, general domain": (2_000, "near", "text", "hours"),
+    "long documents, specialized domain": (20_000, "far", "text", "days"),
+    "a prototype, strategy unknown": (500, "moderate", "image", "minutes"),
+}
+"""The seven rows of the guide of chapter 14, with numbers where it has words."""
+LABELS = {
+    "compare": "Compare with",
+    "risks": "Risks",
+    "mitigation": "What to do about them",
+    "reasons": "Because",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One sentence and its source: the id of a claim of this book, or a key of its bibliography."""
+
+    text: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.text} [{self.source}]"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates to begin a search with, as :func:`tlhelpers.rates.groups` takes them.
+
+    ``backbone`` is ``None`` when nothing but the head is trained; ``decay`` is the factor from one stage to the
+    one below.
+    """
+
+    head: float
+    backbone: float | None = None
+    decay: float = 1.0
+
+    def __str__(self) -> str:
+        if self.backbone is None:
+            return f"head {self.head:g}"
+        falling = f", times {self.decay:g} a stage downward" if self.decay < 1 else ""
+        return f"head {self.head:g}, backbone {self.backbone:g}{falling}"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to run first, and what to run beside it before you believe in it."""
+
+    strategy: str
+    rates: Rates
+    freeze: str
+    compare: tuple[str, ...]
+    risks: tuple[str, ...]
+    mitigation: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+
+    def _rows(self) -> dict[str, list[str]]:
+        names = {field.name: LABELS.get(field.name, field.name.capitalize()) for field in fields(self)}
+        found = {names[name]: getattr(self, name) for name in names}
+        return {k: [str(one) for one in v] if isinstance(v, tuple) else [str(v)] for k, v in found.items()}
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {'; '.join(items)}" for name, items in self._rows().items())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        def cell(items: list[str]) -> str:
+            texts = [html.escape(item) for item in items]
+            return texts[0] if len(texts) == 1 else f"<ul>{''.join(f'<li>{text}</li>' for text in texts)}</ul>"
+
+        rows = (f'<tr><th scope="row">{k}</th><td>{cell(v)}</td></tr>' for k, v in self._rows().items())
+        return f'<table class="dataframe tl-recommendation"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def recommend(n_labels: int, distance: str, modality: str = "image", budget: str = "hours") -> Recommendation:
+    """Return a first strategy. It opens an experiment; it does not replace one.
+
+    Args:
+        n_labels: labeled training examples, validation and test not counted.
+        distance: ``near``, ``moderate`` or ``far`` from what the network was pretrained on. Judge both gaps of
+            chapter 04, inputs and question; the larger counts.
+        modality: ``image`` or ``text``. Sound as a spectrogram is an image, far from photographs.
+        budget: ``minutes`` of computing, for a prototype; ``hours``; or ``days``, which pay for a search.
+
+    Raises:
+        TypeError: when ``n_labels`` is not a whole number.
+        ValueError: when there are fewer than two labels, or a word is none of those above.
+    """
+    if isinstance(n_labels, bool) or not isinstance(n_labels, int | np.integer):
+        raise TypeError(f"n_labels is {n_labels!r}; give a whole number of labeled examples.")
+    if n_labels < 2:
+        raise ValueError(f"n_labels={n_labels}; a classifier needs an example of two classes or more.")
+    for name, value, known in (
+        ("distance", distance, DISTANCES),
+        ("modality", modality, MODALITIES),
+        ("budget", budget, BUDGETS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}={value!r}; give one of {', '.join(known)}.{_hint(value)}")
+    return (_image if modality == "image" else _text)(int(n_labels), distance, budget)
+
+
+def _hint(value: object) -> str:
+    if value in ("audio", "sound"):
+        return " A spectrogram is an image, and far from photographs."
+    return " Ask one column at a time, or treat it as text." if value in ("table", "tabular") else ""
+
+
+BASELINE = Reason("From few labels, frozen features rank better than a new network.", "01-frozen-beats-scratch")
+OPEN = Reason("What stage 2 adds to frozen features on 500 images was left open.", "01-two-stage-beats-frozen-500")
+
+
+def _image(n: int, distance: str, budget: str) -> Recommendation:
+    far = distance == "far"
+    if budget == "minutes" or n < {"near": FEW, "moderate": HANDFUL, "far": 0}[distance]:
+        strategy = "frozen features"
+    else:
+        strategy = "last stages" if n < SOME else "two-stage"
+    compare = ["the majority rule"] if strategy == "frozen features" else ["frozen features"]
+    compare.append("a small network from scratch" if n < MANY else "the same network from scratch, for longer")
+    if strategy != "two-stage" and (budget == "days" or (n < HANDFUL and budget == "hours")):
+        compare.append("two-stage" if strategy == "last stages" else "last stages")
+    risks, mitigation, reasons = [], [], []
+    if strategy == "frozen features":
+        risks.append("what your classes differ in may not be in the features")
+        mitigation.append("raise the penalty of the head by validation; thaw the last stages if a probe is poor")
+        reasons += [BASELINE, OPEN]
+    else:
+        risks.append("validation may prefer the start: tuning then added nothing")
+        mitigation.append("train the head first, keep the best epoch by validation, the start included")
+        reasons.append(Reason("Tuning from a random head distorts features.", "kumar2022"))
+        risks.append("BatchNorm statistics drift although their layers are frozen")
+        mitigation.append("hold BatchNorm in eval mode at every train() call")
+        reasons.append(Reason("Moving statistics spoiled stage 2.", "07-moving-batchnorm-spoils-stage-2"))
+    if strategy == "two-stage":
+        risks.append("one rate for all layers, too high for the lower ones")
+        mitigation.append("a rate for the backbone about ten times below the head's, chosen by validation")
+        reasons.append(Reason("A rate that suits a new network ruins a pretrained one.", "07-the-rate-corrupts"))
+    if far:
+        risks.append("negative transfer: the pretrained start may be worse than none")
+        mitigation.append("train the small network, too; only that comparison shows it")
+        reasons.append(Reason("On digits, photographs were the worse start.", "14-scratch-wins-on-digits"))
+        reasons.append(Reason("A prior from other pictures can lose to none.", "02-prior-hurts-in-the-middle"))
+        reasons.append(Reason("A good probe does not tell what pretraining gains.", "04-probe-foretells-gain"))
+        if strategy == "last stages" and n < FEW:
+            reasons.append(Reason("With 25 labels, tuning beat freezing them.", "14-small-different-tune-top"))
+        if strategy != "frozen features":
+            reasons.append(Reason("Far tasks are read better below the last stage.", "05-far-task-peaks-earlier"))
+    if n >= MANY:
+        risks.append("long training for a gain that pretraining may not give")
+        mitigation.append("stop both starts at the same cost and compare; mixed precision, bf16 where supported")
+        reasons.append(Reason("Enough labels and time let a random start catch up.", "he2019"))
+        reasons.append(
+            Reason("Pretrained on far more images, networks did well on targets of every size.", "kolesnikov2020")
+        )
+        reasons.append(Reason("On large medical sets, small fresh networks kept up.", "raghu2019"))
+    frozen = {
+        "frozen features": "everything but the head, BatchNorm in eval mode",
+        "last stages": "stem and early stages; tune about the last third, after the head",
+        "two-stage": "all at first, then nothing; BatchNorm held",
+    }
+    rates = {
+        "frozen features": Rates(1e-3),
+        "last stages": Rates(1e-3, LAST_RATE),
+        "two-stage": Rates(1e-3, ALL_RATE),
+    }
+    return Recommendation(
+        strategy,
+        rates[strategy],
+        frozen[strategy],
+        tuple(compare),
+        tuple(risks),
+        tuple(mitigation),
+        tuple(reasons),
+    )
+
+
+def _text(n: int, distance: str, budget: str) -> Recommendation:
+    tuned = budget != "minutes" and n >= HANDFUL
+    compare, risks, mitigation = ["counted words and a linear model"], [], []
+    reasons = [Reason("On film reviews, an encoder beat counted words, frozen or tuned.", "10-words-beaten")]
+    if tuned:
+        compare += ["frozen features, the mean over the tokens", "LoRA"]
+        risks.append("a rate too high or a start unlucky: the loss never leaves its first value")
+        mitigation.append("three rates from 2e-5 to 1e-4, warm-up, several seeds, the best epoch by validation")
+        reasons += [
+            Reason(
+                "On film reviews, full fine-tuning beat frozen features.",
+                "10-tuning-beats-frozen",
+            ),
+            Reason("How much it gains depends on the task.", "peters2019"),
+            Reason("Fine-tuning few texts varies from seed to seed.", "mosbach2021"),
+            Reason("The rate everybody quotes was not the one validation chose.", "10-rate-standard"),
+        ]
+    else:
+        risks.append("[CLS] of an encoder that was never tuned says little")
+        mitigation.append("take the mean over the tokens of a sentence encoder")
+        reasons.append(Reason("The mean over the tokens reads more than [CLS].", "06-mean-beats-cls"))
+    if distance != "near":
+        risks.append("the words of your domain are rare or cut into pieces")
+        mitigation.append("with unlabeled text of the domain, pretrain further on it first, and measure that step")
+        reasons += [
+            Reason("More pretraining on text of the domain helped in four domains.", "gururangan2020"),
+            Reason("On film reviews it was left open.", "10-adaptation-pays"),
+        ]
+    risks.append("texts longer than the encoder reads are cut, in silence")
+    mitigation.append("count tokens; split long documents, or take an encoder with a longer window")
+    reasons.append(Reason("BERT reads 512 tokens.", "devlin2019"))
+    if tuned:
+        risks.append("memory, and one full copy of the network a task")
+        mitigation.append("LoRA: a small file a task, at some accuracy; QLoRA is for far larger models")
+        reasons.append(Reason("LoRA, on film reviews, cost some accuracy.", "10-lora-costs-accuracy"))
+    return Recommendation(
+        "full fine-tuning" if tuned else "frozen features",
+        Rates(1e-4, 1e-4) if tuned else Rates(1e-3),
+        "nothing" if tuned else "everything but the head",
+        tuple(compare),
+        tuple(risks),
+        tuple(mitigation),
+        tuple(reasons),
+    )
