@@ -156,7 +156,9 @@ def _image(n: int, distance: str, budget: str) -> Recommendation:
     if strategy == "two-stage":
         risks.append("one rate for all layers, too high for the lower ones")
         mitigation.append("a rate for the backbone about ten times below the head's, chosen by validation")
-        reasons.append(Reason("A rate that suits a new network ruins a pretrained one.", "07-the-rate-corrupts"))
+        reasons.append(
+            Reason("A rate ten times too high made tuning worse than frozen features.", "07-the-rate-corrupts")
+        )
     if far:
         risks.append("negative transfer: the pretrained start may be worse than none")
         mitigation.append("train the small network, too; only that comparison shows it")
@@ -164,7 +166,12 @@ def _image(n: int, distance: str, budget: str) -> Recommendation:
         reasons.append(Reason("A prior from other pictures can lose to none.", "02-prior-hurts-in-the-middle"))
         reasons.append(Reason("A good probe does not tell what pretraining gains.", "04-probe-foretells-gain"))
         if strategy == "last stages" and n < FEW:
-            reasons.append(Reason("With 25 labels, tuning beat freezing them.", "14-small-different-tune-top"))
+            reasons.append(
+                Reason(
+                    "With 25 labels on two far tasks, tuning the last stages beat freezing all.",
+                    "14-small-different-tune-top",
+                )
+            )
         if strategy != "frozen features":
             reasons.append(Reason("Far tasks are read better below the last stage.", "05-far-task-peaks-earlier"))
     if n >= MANY:
