@@ -18,9 +18,10 @@
     const rows = Array.from(box.querySelectorAll("tbody tr"), (row) =>
       Array.from(row.children, (cell) => cell.textContent)
     );
-    const answer = element("dl", { className: "tl-explorer-answer" });
-    answer.setAttribute("role", "status");
-    answer.setAttribute("aria-live", "polite");
+    const answer = element("dl", {});
+    // A list with a role of its own is no list of terms to a screen reader, so the role stands on a box around it.
+    const spoken = element("div", { className: "tl-explorer-answer" }, [answer]);
+    spoken.setAttribute("role", "status");
     const selects = AXES.map((axis, column) => {
       const values = Array.from(new Set(rows.map((row) => row[column])));
       return element("select", { name: axis, onchange: show }, values.map((value) => element("option", { textContent: value })));
@@ -43,7 +44,7 @@
       selects.map((select, column) => element("label", {}, [element("span", { textContent: heads[column] }), select]))
     );
     form.setAttribute("aria-label", "Your case");
-    box.before(form, answer);
+    box.before(form, spoken);
     show();
   }
 
