@@ -7,7 +7,6 @@ Resumable: rows of a bug and a seed that stand in the CSV are not made again. ``
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -58,9 +57,8 @@ def cells() -> ImageSet:
 def parts(seed: int) -> dict[str, np.ndarray]:
     """Return the indices of the images in the train, validation and test part of a seed."""
     p, y = profile(), cells().labels
-    numbered = ImageSet([np.full((1, 1), 0, np.uint8)] * len(y), y, cells().classes)
-    tagged = replace(numbered, images=list(range(len(y))))  # type: ignore[arg-type]  # split never opens them
-    found = tl.data.split(tagged, p.n_train, p.n_val, p.n_test, seed)
+    numbered = ImageSet(list(range(len(y))), y, cells().classes)  # type: ignore[arg-type]  # split never opens them
+    found = tl.data.split(numbered, p.n_train, p.n_val, p.n_test, seed)
     return {name: np.array(images.images) for name, images in found._asdict().items()}
 
 
@@ -281,12 +279,6 @@ def drift(seed: int, epochs: int = 5) -> Iterator[Row]:
     yield {"variant": "another head", **judged(still.head, moved)}
 
 
-def warmed_cosine(step: int, steps: int) -> float:
-    """Return the share of the rate at a step: up over the first quarter, then down a cosine."""
-    warm = steps // 4
-    return (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / (steps - warm))
-
-
 TUNED = ("working", "one rate, 1e-3", "one rate, 1e-2", "stem left out", "optimizer first")
 
 
@@ -313,7 +305,7 @@ def tune(variant: str, seed: int) -> tuple[dict[str, float], pd.DataFrame]:
     )
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
     steps = TUNED_EPOCHS * len(batches)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: warmed_cosine(step, steps))
+    schedule = tl.rates.warmup_cosine(optimizer, steps, warmup=steps // 4)
     history = tl.training.fit(
         net,
         batches,
