@@ -82,7 +82,8 @@ def link_terms(app: Sphinx, doctree: nodes.document) -> None:
 def _inside(node: nodes.Node, kinds: tuple[type, ...]) -> bool:
     while node.parent is not None:
         node = node.parent
-        if isinstance(node, kinds):
+        # Bold in a card names a field or a table, and not a term.
+        if isinstance(node, kinds) or (isinstance(node, nodes.Element) and "tl-card" in node.get("classes", [])):
             return True
     return False
 
