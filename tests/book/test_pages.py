@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
+import jupytext
 import pytest
 from playwright.sync_api import Browser
 
@@ -58,6 +59,25 @@ def test_shows_exactly_one_search_field(visit: Visitor, page_path: str, mode: st
 
 def test_describes_every_image(visit: Visitor, page_path: str) -> None:
     assert visit(page_path, "light").without_alt == []
+
+
+def test_folded_cells_that_show_nothing_share_one_fold_and_no_code_is_lost(
+    browser: Browser, book: Path, chapter: str
+) -> None:
+    page = browser.new_page()
+    page.goto((book / chapter).as_uri(), wait_until="load")
+    rows = page.locator("div.cell.tag_hide-input:not(:has(.cell_output)) + div.cell.tag_hide-input").count()
+    shown = page.locator("div.cell_input div.highlight pre").all_text_contents()
+    page.close()
+    assert rows == 0
+    source = jupytext.read((ROOT / chapter).with_suffix(".md"))
+    removed = {"remove-input", "remove-cell"}
+    wanted = [
+        cell.source
+        for cell in source.cells
+        if cell.cell_type == "code" and cell.source and not removed & set(cell.metadata.get("tags", []))
+    ]
+    assert ["".join(one.split()) for one in shown] == ["".join(one.split()) for one in wanted]
 
 
 def test_sidebar_shows_the_five_parts(visit: Visitor, page_path: str) -> None:
