@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from sklearn.model_selection import train_test_split
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
@@ -77,7 +78,7 @@ def open_rgb(source: np.ndarray | Path | str) -> Image.Image:
     """Return an image as 8-bit RGB, whatever its file holds.
 
     Gray is repeated over three channels, 16-bit gray is scaled from its full range, CMYK and palettes are
-    converted, transparency is dropped.
+    converted, what is transparent turns white, and a photo is turned upright as its EXIF tag asks.
 
     Raises:
         ValueError: naming the file, when it cannot be read as an image or its values need a decision.
@@ -89,9 +90,8 @@ def open_rgb(source: np.ndarray | Path | str) -> Image.Image:
             raise ValueError(f"image array has shape {source.shape}; give [H, W] or [H, W, 3].")
         return Image.fromarray(source).convert("RGB")
     try:
-        # Damaged files raise whatever their decoder trips over.
-        with Image.open(source) as image:
-            image.load()
+        with Image.open(source) as opened:
+            image = ImageOps.exif_transpose(opened)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{source}: cannot be read as an image ({error}); delete or replace it.") from error
     if image.mode.startswith("I;16") or image.mode == "I":
@@ -104,6 +104,8 @@ def open_rgb(source: np.ndarray | Path | str) -> Image.Image:
         return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise ValueError(f"{source}: floating-point image of unknown range; save it as 8-bit gray.")
+    if image.has_transparency_data:  # files hide any color below
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
     return image.convert("RGB")
 
 
@@ -146,7 +148,7 @@ def from_folder(root: str | Path) -> ImageSet:
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder.")
     subfolders = _folders(root)
-    parts = [p for p in subfolders if p.name in {"train", "val", "valid", "validation", "test"}]
+    parts = [p for p in subfolders if p.name.lower() in PARTS]
     if parts and len(parts) < len(subfolders):
         others = [p.name for p in subfolders if p not in parts]
         raise ValueError(f"{root} has parts ({parts[0].name}) beside other folders {others}; move those away.")
@@ -205,8 +207,7 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
 
 
 def _stratified(pool: np.ndarray, labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    rest, taken = train_test_split(pool, test_size=size, stratify=labels[pool], random_state=seed)
-    return rest, taken
+    return tuple(train_test_split(pool, test_size=size, stratify=labels[pool], random_state=seed))
 
 
 def subset(images: ImageSet, size: int, seed: int) -> ImageSet:
@@ -269,7 +270,6 @@ def loader(
     """
     if len(images) == 0:
         raise ValueError("the image set is empty; there is nothing to load.")
-
     if keep and workers:
         raise ValueError(f"keep=True with workers={workers}: kept images need workers=0.")
     kept: dict[int, torch.Tensor] = {}

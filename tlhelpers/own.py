@@ -94,13 +94,19 @@ def from_csv(
     return images
 
 
+def left_out(source: str | Path) -> list[Path]:
+    """Return the files under a folder that :func:`read` passes over, as their endings name no known image type."""
+    files = (f for f in sorted(Path(source).expanduser().rglob("*")) if f.is_file())
+    return [f for f in files if f.suffix.lower() not in data.SUFFIXES and not f.name.startswith(".")]
+
+
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header = file.readline()
-    separator = max(",;\t", key=header.count)
     try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+        separator = max(",;\t", key=header.count)
         table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, UnicodeDecodeError) as error:
         raise ValueError(f"{path.name} cannot be read as a table ({error}); save it as a CSV in UTF-8.") from error
     for column in columns:
         if column not in table:
@@ -219,8 +225,8 @@ def parts(
     available = (counts > 0).sum(0)
     if (available < len(shares)).any():
         raise ValueError(
-            f"class {available.argmin()} stands in {available.min()} group(s) or image(s) that may be parted; "
-            f"{len(shares)} parts need {len(shares)}. Collect more, or group more finely."
+            f"class number {available.argmin()}, counted from 0, stands in {available.min()} group(s) or image(s) "
+            f"that may be parted; {len(shares)} parts need {len(shares)}. Collect more, or group more finely."
         )
     rng = np.random.default_rng(seed)
     if len(counts) == len(labels):

@@ -134,9 +134,25 @@ class TestOpenRgb:
         image.save(tmp_path / "palette.png")
         assert data.open_rgb(tmp_path / "palette.png").getpixel((0, 0)) == (10, 20, 30)
 
-    def test_transparency_is_dropped(self, tmp_path: Path) -> None:
-        Image.new("RGBA", (2, 2), (10, 20, 30, 0)).save(tmp_path / "glass.png")
-        assert data.open_rgb(tmp_path / "glass.png").getpixel((0, 0)) == (10, 20, 30)
+    def test_the_transparent_turns_white_and_the_opaque_stays(self, tmp_path: Path) -> None:
+        image = Image.new("RGBA", (2, 2), (10, 20, 30, 0))
+        image.putpixel((1, 1), (10, 20, 30, 255))
+        image.save(tmp_path / "cut-out.png")
+        found = data.open_rgb(tmp_path / "cut-out.png")
+        assert found.getpixel((0, 0)) == (255, 255, 255) and found.getpixel((1, 1)) == (10, 20, 30)
+
+    @pytest.mark.parametrize(("orientation", "size"), [(1, (9, 6)), (3, (9, 6)), (6, (6, 9)), (8, (6, 9))])
+    def test_a_photo_is_turned_upright_as_its_exif_tag_asks(
+        self, tmp_path: Path, orientation: int, size: tuple[int, int]
+    ) -> None:
+        image = Image.new("RGB", (9, 6))
+        image.putpixel((0, 0), (255, 255, 255))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image.save(tmp_path / "phone.png", exif=exif)
+        found = data.open_rgb(tmp_path / "phone.png")
+        corner = {1: (0, 0), 3: (8, 5), 6: (5, 0), 8: (0, 8)}[orientation]
+        assert found.size == size and found.getpixel(corner) == (255, 255, 255)
 
     def test_an_8_bit_array_is_taken_as_it_is(self) -> None:
         values = np.arange(24, dtype=np.uint8)
@@ -246,7 +262,9 @@ class TestFromFolder:
         (root / ".cache").mkdir()
         assert len(data.from_folder(root)) == 3 and data.from_folder(root).classes == ("cat", "dog")
 
-    @pytest.mark.parametrize("parts", [("train", "val", "test"), ("train", "valid"), ("test", "train")])
+    @pytest.mark.parametrize(
+        "parts", [("train", "val", "test"), ("train", "valid"), ("test", "train"), ("Training", "Testing")]
+    )
     def test_a_divided_set_is_put_together_again(self, root: Path, parts: tuple[str, ...]) -> None:
         divided = root.parent / "divided"
         for part in parts:

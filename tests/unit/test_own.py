@@ -91,6 +91,20 @@ class TestCsv:
 
 
 class TestFolder:
+    @pytest.mark.parametrize("content", ["image,label\nä.png,grün\n".encode("cp1252"), b"PK\x03\x04\xff\xfe\x00"])
+    def test_a_table_in_another_encoding_or_of_a_spreadsheet_is_named(
+        self, tmp_path: Path, content: bytes
+    ) -> None:
+        (tmp_path / "labels.csv").write_bytes(content)
+        with pytest.raises(ValueError, match=r"labels\.csv cannot be read as a table.*save it as a CSV in UTF-8"):
+            own.read(tmp_path / "labels.csv")
+
+    def test_files_that_are_passed_over_are_listed(self, tmp_path: Path) -> None:
+        (tmp_path / "a" / "deep").mkdir(parents=True)
+        for name in ("one.JPG", "two.HEIC", "deep/three.gif", ".hidden"):
+            (tmp_path / "a" / name).touch()
+        assert [f.name for f in own.left_out(tmp_path)] == ["three.gif", "two.HEIC"]
+
     def test_groups_are_found_in_the_path(self, tmp_path: Path) -> None:
         for name in ("a/p1_l.png", "a/p2_l.png", "b/p1_r.png", "b/p3_r.png"):
             write(tmp_path / name)
@@ -163,7 +177,7 @@ class TestParts:
             own.parts(np.tile([0, 1], 5), shares, 0)
 
     def test_a_class_in_too_few_groups_is_refused(self) -> None:
-        with pytest.raises(ValueError, match=r"class 1 stands in 1 group.*2 parts need 2"):
+        with pytest.raises(ValueError, match=r"class number 1, counted from 0, stands in 1 group.*2 parts need 2"):
             own.parts(np.array([0, 0, 0, 1, 1]), (0.5, 0.5), 0, np.array([0, 1, 2, 3, 3]))
 
 
