@@ -1,7 +1,7 @@
 """Checks to run on a network and its loaders before training: each names a bug that raises no error.
 
-They take any PyTorch classifier and loaders of ``(x, y)``, and return what they found: an empty list when all is
-well. They leave no trace: weights, buffers, modes, gradients and random states stay as they were.
+They take an image classifier and loaders of ``(x, y)`` and return what they found: an empty list when all is well.
+The classifier returns logits ``[B, C]``. Weights, buffers, modes, gradients and random states stay as they were.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def before_training(
         x, y = _read(train, limit)
         few = x[:32], y[:32]
         found = inputs(x, wanted(net, transform)) + labels(y)
-        sizes = head_size(net, *few) if y.min() >= 0 and not y.is_floating_point() else found
+        known = x.is_floating_point() and not y.is_floating_point() and y.min() >= 0
+        sizes = head_size(net, *few) if known else found
         if sizes:  # what follows would fail on these
             return found + [one for one in sizes if one not in found]
         if val is not None:
@@ -115,7 +116,8 @@ def labels(y: torch.Tensor, batch: int = 32) -> list[Finding]:
         return [Finding("labels", what, "Give whole numbers from 0 to C - 1.")]
     shares = torch.bincount(y).double() / len(y)
     what = f"shares of the classes: {', '.join(f'{share:.1%}' for share in shares.tolist()[:10])}."
-    even = shares.min() > 0 and shares.max() <= 0.9
+    many = len(y) >= 10 * len(shares)  # among few, a class may be absent by chance
+    even = (shares.min() > 0 or not many) and shares.max() <= 0.9
     found = _unless(bool(even), "labels", what, "Weigh the classes; judge by AUROC or balanced accuracy.")
     mixed = len(y) <= 2 * batch or len(y[:batch].unique()) > 1
     what = f"the first {batch} labels are all {y[0].item()}: images come class by class."
@@ -209,10 +211,8 @@ def steady(net: nn.Module, x: torch.Tensor) -> list[Finding]:
     """Predict three images or more with ``net`` in the mode it is in: twice, and the first two alone."""
     with untouched(net):
         first, again, alone = (_outputs(net, part) for part in (x, x, x[:2]))
-    for what, one, other in (
-        ("two calls", first, again),
-        ("images in a large and a small batch", first[:2], alone),
-    ):
+    pairs = ("two calls", first, again), ("images in a large and a small batch", first[:2], alone)
+    for what, one, other in pairs:
         apart = (one - other).abs().max().item()
         if not apart < 1e-3 * max(1.0, one.abs().max().item()):
             fix = "Call eval() before you predict, and keep batch statistics and dropout out of it."

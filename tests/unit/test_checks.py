@@ -83,6 +83,12 @@ class TestBeforeTraining:
     def test_labels_below_zero_end_the_list(self, tiny: Make, train: Pair) -> None:
         assert names(checks.before_training(tiny(), batches((train[0], train[1] - 1)))) == ["labels"]
 
+    def test_whole_number_pixels_end_the_list_before_the_network_fails_on_them(
+        self, tiny: Make, train: Pair
+    ) -> None:
+        pixels = (train[0] * 255).to(torch.uint8)
+        assert names(checks.before_training(tiny(), batches((pixels, train[1])))) == ["inputs"]
+
     def test_an_untrained_body_may_have_one_rate(self, tiny: Make, train: Pair, val: Pair) -> None:
         net = tiny()
         uniform = torch.optim.SGD(net.parameters(), 0.1)
@@ -171,6 +177,11 @@ class TestLabels:
     def test_an_absent_and_a_rare_class_are_found(self) -> None:
         assert "50.0%, 0.0%, 50.0%" in checks.labels(torch.tensor([0, 2] * 20))[0].what
         assert "95.0%, 5.0%" in checks.labels(torch.tensor([1] + [0] * 19))[0].what
+
+    def test_a_class_that_few_images_miss_by_chance_is_no_finding(self) -> None:
+        seldom = torch.arange(150) % 199
+        assert checks.labels(torch.cat([seldom, torch.tensor([199])])) == []
+        assert checks.labels(torch.tensor([0, 2] * 20))
 
     def test_labels_that_come_class_by_class_are_found(self, train: Pair) -> None:
         (found,) = checks.labels(train[1].sort().values)
