@@ -18,6 +18,7 @@ OPEN = "open"
 """The outcome of a comparison that these runs cannot settle."""
 
 _VERDICTS = {True: "Holds", False: "Does not hold", OPEN: "Open: these runs cannot tell"}
+_ELSEWHERE = re.compile(r"looked up|not measured here|not run here|by definition|a matter of terms")
 _ID = re.compile(r"\d\d(-[a-z0-9]+)+")
 
 
@@ -36,20 +37,30 @@ class Claim:
     quoted: str = ""
     relied: bool = True
 
+    @property
+    def verdict(self) -> str:
+        """The outcome in words."""
+        nothing_ran = self.holds == OPEN and self.label == "Answer"
+        return "Open: nothing here settles it" if nothing_ran else _VERDICTS[self.holds]
+
+    @property
+    def label(self) -> str:
+        """``Measured``, or ``Answer`` where it comes from a paper or a definition."""
+        return "Answer" if _ELSEWHERE.match(self.measured) else "Measured"
+
     def _repr_html_(self) -> str:
-        verdict = _VERDICTS[self.holds]
         quoted = f"<dt>Quoted</dt><dd>{html.escape(self.quoted)}</dd>" if self.quoted else ""
         # The verdict is a word, not only a color, and the group has a name, for readers who listen.
         return (
             f'<div class="tl-claim" id="claim-{self.id}" role="group" aria-label="Claim {self.id}" '
             f'data-holds="{str(self.holds).lower()}">'
-            f"<p><strong>{verdict}.</strong> {html.escape(self.text)}</p>"
-            f"<dl>{quoted}<dt>Measured</dt><dd>{html.escape(self.measured)}</dd></dl></div>"
+            f"<p><strong>{self.verdict}.</strong> {html.escape(self.text)}</p>"
+            f"<dl>{quoted}<dt>{self.label}</dt><dd>{html.escape(self.measured)}</dd></dl></div>"
         )
 
     def __repr__(self) -> str:
         quoted = f"; quoted: {self.quoted}" if self.quoted else ""
-        return f"[{_VERDICTS[self.holds].lower()}] {self.text} (measured: {self.measured}{quoted})"
+        return f"[{self.verdict.lower()}] {self.text} ({self.label.lower()}: {self.measured}{quoted})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         # The record travels in the output's metadata: myst-nb warns about a mime type that it does not know.

@@ -99,11 +99,13 @@ def read_facts(root: Path) -> list[dict[str, Any]]:
 
 def fact_card(row: dict[str, Any], ledger: Ledger) -> str:
     """One sentence of the post as MyST Markdown: what it says, what is so, sources, and the claims that answer."""
+    waits = row["verdict"] == "measured" and not set(row["claims"]) & set(ledger.claims)
+    verdict = "Not measured yet" if waits else VERDICTS[row["verdict"]]
     answers = "\n".join(f"<li>{_answer(name, ledger)}</li>" for name in row.get("claims", []))
     listed = f'```{{raw}} html\n<ul class="tl-answers">\n{answers}\n</ul>\n```\n' if answers else ""
     return (
         f"::::{{container}} tl-card tl-is-{row['verdict']}\n:name: fact-{row['number']}\n\n"
-        f"**{row['number']}. {VERDICTS[row['verdict']]}.** The post: {row['says'].strip()}\n\n"
+        f"**{row['number']}. {verdict}.** The post: {row['says'].strip()}\n\n"
         f"{row['is'].strip()} {{cite:p}}`{','.join(row['sources'])}`\n\n{listed}::::\n"
     )
 
@@ -114,8 +116,8 @@ def _answer(name: str, ledger: Ledger) -> str:
         outcome = OUTCOMES[one.holds]
         return (
             f'<a href="{ledger.link(name)}">{name}</a> '
-            f'<span class="tl-outcome tl-{outcome}">{SHOWN[outcome]}.</span> '
-            f"{html.escape(one.text)} <em>Measured:</em> {html.escape(one.measured)}"
+            f'<span class="tl-outcome tl-{outcome}">{one.verdict}.</span> '
+            f"{html.escape(one.text)} <em>{one.label}:</em> {html.escape(one.measured)}"
         )
     if name[:2] in ledger.chapters:
         return f"{name}: no such claim"
@@ -129,8 +131,8 @@ def claim_card(one: Claim, ledger: Ledger) -> str:
     relied = "" if one.relied else "Reported; the chapter's text does not rest on it. "
     return (
         f'<div class="tl-card tl-is-{outcome}" id="ledger-{one.id}">'
-        f'<p><strong class="tl-outcome tl-{outcome}">{SHOWN[outcome]}.</strong> {html.escape(one.text)}</p>'
-        f"<dl>{quoted}<dt>Measured</dt><dd>{html.escape(one.measured)}</dd></dl>"
+        f'<p><strong class="tl-outcome tl-{outcome}">{one.verdict}.</strong> {html.escape(one.text)}</p>'
+        f"<dl>{quoted}<dt>{one.label}</dt><dd>{html.escape(one.measured)}</dd></dl>"
         f'<p class="tl-note">{relied}<a href="{ledger.link(one.id)}">{one.id}: to the cell</a></p></div>'
     )
 

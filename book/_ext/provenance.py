@@ -16,6 +16,10 @@ def used_by(root: Path, name: str) -> list[str]:
     return [page.stem for page in pages if call.search(page.read_text(encoding="utf-8"))]
 
 
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 def table(path: Path, root: Path) -> str:
     """One stored table's provenance as MyST Markdown."""
     made = json.loads(path.read_text(encoding="utf-8"))
@@ -24,13 +28,13 @@ def table(path: Path, root: Path) -> str:
     chapters = ", ".join(f"[{stem[:2]}]({stem}.md)" for stem in used_by(root, path.stem)) or "no chapter by name"
     packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
     seconds = made.get("seconds")
-    minutes = f"{seconds / 60:.0f} minutes in all" if seconds else "not noted"
+    minutes = f"{_count(round(seconds / 60), 'minute')} in all" if seconds else "not noted"
     lines = [
         ("Used in", chapters),
         ("Command", f"`{made['command']}`"),
         ("Rows", f"{rows:,}"),
         ("Seeds", ", ".join(str(seed) for seed in made["seeds"])),
-        ("Computing", f"{minutes}, {made['threads']} thread(s), {made['machine']}"),
+        ("Computing", f"{minutes}, {_count(made['threads'], 'thread')}, {made['machine']}"),
         ("Code", f"`{made['code']}`"),
         ("Packages", f"Python {made['python']}, {packages}; profile {made['profile']}"),
     ]
@@ -51,4 +55,8 @@ def seconds(root: Path, chapters: dict[str, tuple[str, str]]) -> str:
         made = nbformat.read(path, 4).metadata.get("book", {}) if path.is_file() else {}
         if "seconds" in made:
             spent[number] = f"{number}: {made['seconds']:.0f}"
-    return "Seconds by chapter: " + ", ".join(spent.values()) + "." if spent else ""
+    return (
+        f"Seconds by chapter, on a machine that may have had other work: {', '.join(spent.values())}."
+        if spent
+        else ""
+    )

@@ -112,6 +112,12 @@ def test_a_fact_names_its_answer_or_the_chapter_that_will_give_it() -> None:
     assert 'href="01-first.html#claim-01-a"' in shown and "Measured:</em> 1 [0, 2]" in shown
 
 
+def test_a_row_whose_chapter_is_not_written_is_not_called_measured() -> None:
+    row = {"number": 9, "verdict": "measured", "says": "x", "is": "y", "sources": ["k"]}
+    assert "Not measured yet." in ledger.fact_card({**row, "claims": ["09"]}, small_ledger())
+    assert "Measured here." in ledger.fact_card({**row, "claims": ["09", "01-a"]}, small_ledger())
+
+
 def test_reading_takes_the_chapters_of_the_contents_and_complains_of_one_not_executed(tmp_path: Path) -> None:
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "01-first.md").write_text("# First\n")

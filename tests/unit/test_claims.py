@@ -58,6 +58,20 @@ def test_a_claim_that_nothing_relies_on_may_fail(shown: list[Claim]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("measured", "holds", "label", "verdict"),
+    [
+        ("looked up: Lee et al. 2019", "open", "Answer", "Open: nothing here settles it"),
+        ("not run here; published: 0.868", False, "Answer", "Does not hold"),
+        ("768 in this encoder; looked up: 1,024", True, "Measured", "Holds"),
+        ("0.01 [-0.01, 0.03]", "open", "Measured", "Open: these runs cannot tell"),
+    ],
+)
+def test_what_was_looked_up_is_not_called_measured(measured: str, holds: Any, label: str, verdict: str) -> None:
+    box = Claim("07-gain", "It wins.", holds, measured)._repr_html_()
+    assert f"<dt>{label}</dt>" in box and f"<strong>{verdict}.</strong>" in box
+
+
+@pytest.mark.parametrize(
     "id", ["gain", "7-gain", "07", "07-", "07-Gain", "07--gain", "07-gain-", "07-g x", 7, None]
 )
 def test_an_id_has_two_digits_and_a_slug(id: Any) -> None:
