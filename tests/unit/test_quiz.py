@@ -87,6 +87,11 @@ class TestTheBooksQuizzes:
                 assert "all that apply" in question["question"]
 
 
+@pytest.mark.parametrize("path", sorted((profile.book_folder() / "quizzes").rglob("*.yml")), ids=lambda p: p.stem)
+def test_no_quiz_holds_markdown_which_would_be_shown_as_it_is(path: Path) -> None:
+    assert re.findall(r"`[^`]*`?|\*\w[^*]*\*", path.read_text(encoding="utf-8")) == []
+
+
 def test_every_chapter_number_is_listed() -> None:
     assert {"01", "07"} <= set(CHAPTERS)
 
