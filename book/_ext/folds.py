@@ -20,7 +20,7 @@ def folded(node: nodes.Node) -> bool:
         and node.get("nb_element") == "cell_code"
         and node.get("hide_mode") == "input"
         and bool(node.children)
-        and node.children[0].get("nb_element") == "cell_code_source"  # type: ignore[union-attr]
+        and node.children[0].get("nb_element") == "cell_code_source"
     )
 
 
