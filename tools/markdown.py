@@ -238,4 +238,7 @@ def _role(name: str, content: str, context: Context) -> str:
         return _ref(content, context)
     if name == "math":
         return f"${content}$"
+    if name == "term":
+        text, term = _titled(content)
+        return f"**{text or term}**"
     raise context.fail(f"the role {{{name}}} in {content!r} is not one that a notebook can show")
