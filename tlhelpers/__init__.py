@@ -1,8 +1,8 @@
 """Small helpers behind the chapters of the book, behind eight doors.
 
-``import tlhelpers as tl`` is cheap: ``tl.data``, ``tl.models``, ``tl.train``, ``tl.look``, ``tl.book``, ``tl.stats``,
-``tl.plots`` and ``tl.profile``, and the heavy libraries that they need, are imported when first used. What each of
-them offers stands in the ``.pyi`` file beside it, which editors and type checkers read, too.
+``import tlhelpers as tl`` is cheap: ``tl.data``, ``tl.models``, ``tl.train``, ``tl.look``, ``tl.book``,
+``tl.stats``, ``tl.plots`` and ``tl.profile``, and the heavy libraries they need, are imported when first used.
+What a door offers stands in the ``.pyi`` file beside it, which editors and type checkers read, too.
 """
 
 import lazy_loader

@@ -125,8 +125,8 @@ _PROFILES["smoke"] = replace(
 def current() -> Profile:
     """Return the profile named by ``TLHELPERS_PROFILE`` (default ``offline``).
 
-    ``TLHELPERS_DATA`` replaces the image folder of the profile. A relative folder is looked for here, then in the repository. All profiles but
-    ``offline`` run on an accelerator when there is one.
+    ``TLHELPERS_DATA`` replaces the image folder of the profile. A relative folder is looked for here, then in the
+    repository. All profiles but ``offline`` run on an accelerator when there is one.
 
     Raises:
         ValueError: when the variable names no profile.

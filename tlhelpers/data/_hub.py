@@ -17,7 +17,7 @@ class HubError(RuntimeError):
 def asking_hub(name: str) -> Iterator[None]:
     """Load something called ``name`` inside: no reports of new weights, and one clear error.
 
-    ``TQDM_DISABLE=1`` hides the progress bars of a download; a packaged model, without a slash in its name, has none.
+    ``TQDM_DISABLE=1`` hides the bars of a download; a packaged model, without a slash in its name, has none.
 
     Raises:
         HubError: when the hub cannot be reached, or does not know the name.

@@ -149,7 +149,9 @@ def sound_collection(machines: int, clips: int, severity: float, seed: int = 0) 
     rng = np.random.default_rng(seed)
     rows = [(m, 0 if c % 2 else 1 + (c // 2) % 3) for m in range(machines) for c in range(clips)]
     waves = [
-        record_sound(build_machine(m), FAULTS[f], severity * 2 ** rng.uniform(-1, 1), seed=int(rng.integers(2**32)))
+        record_sound(
+            build_machine(m), FAULTS[f], severity * 2 ** rng.uniform(-1, 1), seed=int(rng.integers(2**32))
+        )
         for m, f in rows
     ]
     found = np.array(rows)

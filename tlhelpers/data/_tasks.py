@@ -36,7 +36,7 @@ def photo(name: str) -> np.ndarray:
 
 
 def crop(whole: np.ndarray, left: float, right: float, rng: np.random.Generator) -> tuple[np.ndarray, int, int]:
-    """Return a random square of :data:`CROP_SIDE` pixels from a vertical strip of a picture, and its row and column.
+    """Return a random square of :data:`CROP_SIDE` pixels from a vertical strip of a picture, its row and column.
 
     Strips that do not overlap make parts that share no pixel.
 

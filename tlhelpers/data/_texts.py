@@ -60,7 +60,7 @@ class TextSplits(NamedTuple):
 
 @lru_cache(maxsize=len(TEXT_DOMAINS))
 def load_texts(domain: str) -> TextSet:
-    """Return the sentences of one of :data:`TEXT_DOMAINS` whose mean rating is clearly negative (0) or positive (1).
+    """Return the sentences of one of :data:`TEXT_DOMAINS` with a clearly negative (0) or positive (1) mean rating.
 
     Twenty people rated each sentence from -4 to 4; a mean nearer to zero than 0.5 is left out, and so is a
     sentence that stood before.

@@ -127,7 +127,7 @@ def top_patches(
     """Return the patches that excite channels most: ``{(stage, channel): [count, w, w, 3]}``, 0 to 1, best first.
 
     Each image gives at most one patch, around the position where the channel is highest; ``w`` comes from
-    :func:`receptive_window`. A patch at the rim is moved 
+    :func:`receptive_window`. A patch at the rim is moved
 
     Args:
         wanted: channels by stage; one pass over the images serves all.

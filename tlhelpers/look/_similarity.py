@@ -21,7 +21,7 @@ EXACT_UP_TO = 8  # items whose orders are all tried: 8! = 40,320
 
 
 def linear_classifier(C: float = 0.01) -> Pipeline:
-    """Return the standardized, strongly penalized logistic regression that the book probes with, classes balanced."""
+    """Return the book's probe: standardized, strongly penalized logistic regression with balanced classes."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000, class_weight="balanced"))
 
 

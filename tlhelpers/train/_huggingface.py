@@ -1,7 +1,7 @@
 """Hugging Face's Trainer with tidy settings, for the texts of the book.
 
 ``text_classifier`` and ``masked_lm`` load a model, ``tokenized`` prepares texts, ``trainer_settings`` fills
-TrainingArguments and ``build_trainer`` puts them together. Training, evaluation and checkpoints are the Trainer's own.
+TrainingArguments and ``build_trainer`` puts them together. Training, evaluation and checkpoints are the Trainer's.
 """
 
 from __future__ import annotations
