@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 import apidoc  # noqa: E402
 import ledger  # noqa: E402
+import mathml  # noqa: E402
 import provenance  # noqa: E402
 
 CHAPTERS = build.chapters(ROOT)
@@ -168,6 +169,21 @@ def test_a_term_is_linked_where_the_page_introduces_it(chapter: Path) -> None:
     linked = re.findall(r"\{term\}`(?:[^`]*<)?([^`<>]+)>?`", chapter.read_text(encoding="utf-8"))
     terms = [" ".join(term.split()).casefold() for term in linked]
     assert terms and sorted(terms) == sorted(set(terms))
+
+
+# --- formulas --------------------------------------------------------------------------------------------------
+
+
+def test_a_formula_becomes_mathml_that_keeps_its_source() -> None:
+    inline, block = mathml.to_mathml("a < b"), mathml.to_mathml(r" \frac{s}{\sqrt{n}} ", "block")
+    assert 'alttext="a &lt; b"' in inline and 'display="inline"' in inline
+    assert "<mfrac>" in block and 'display="block"' in block
+
+
+@pytest.mark.parametrize(("latex", "named"), [(r"\foo{x}", r"\foo"), ("a & b", "&")])
+def test_latex_that_the_converter_does_not_know_is_refused_by_name(latex: str, named: str) -> None:
+    with pytest.raises(ValueError, match=f"no MathML for {re.escape(named)} in"):
+        mathml.to_mathml(latex)
 
 
 # --- final quiz ------------------------------------------------------------------------------------------------
