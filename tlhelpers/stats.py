@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,10 +24,41 @@ class Interval:
     p: float | None = None
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self:.3f}"
+
+    def __format__(self, spec: str) -> str:
+        """Format all three numbers alike: ``f"{i:+.3f}"`` gives ``+0.012 [+0.003, +0.021]``."""
+        spec = spec or ".3f"
+        return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
+
+    def __mul__(self, factor: float) -> Interval:
+        """Return the interval in another unit, as ``100 * i`` in points; ``-1 * i`` turns the comparison around."""
+        low, high = sorted((factor * self.low, factor * self.high))
+        return Interval(factor * self.mean, low, high, self.n, self.p)
+
+    __rmul__ = __mul__
+
+    @property
+    def verdict(self) -> str:
+        """Whether a difference is above zero: ``holds``, ``fails``, or ``open`` where the interval holds zero."""
+        return "holds" if self.low > 0 else "fails" if self.high < 0 else "open"
+
+    def words(self, more: str, less: str, same: str = "not measurably different from") -> str:
+        """Return what a difference says: ``more`` than zero, ``less``, or ``same`` where it cannot tell."""
+        return {"holds": more, "fails": less, "open": same}[self.verdict]
+
+    def within(self, margin: float) -> bool:
+        """Return whether the whole interval lies inside ``margin`` around zero, which shows equivalence.
+
+        Raises:
+            ValueError: when the margin is not positive.
+        """
+        if not margin > 0:
+            raise ValueError(f"margin={margin}; give the largest difference that does not matter, such as 0.02.")
+        return -margin <= self.low and self.high <= margin
 
 
 def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -66,9 +97,7 @@ def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         "auroc": float(
             metrics.roc_auc_score(labels, probabilities[:, 1])
             if binary
-            else metrics.roc_auc_score(
-                labels, probabilities / sums, multi_class="ovr", labels=range(probabilities.shape[1])
-            )
+            else metrics.roc_auc_score(labels, probabilities / sums, multi_class="ovr", labels=range(columns))
         ),
     }
 
@@ -79,20 +108,16 @@ def interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Inter
     Raises:
         ValueError: for fewer than two runs, a value that is not finite, or a level outside (0, 1).
     """
-    found = _runs(values, level)
-    half = stats.t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
-    return Interval(found.mean(), found.mean() - half, found.mean() + half, len(found))
+    return _around_mean(values, level, new_run=False)
 
 
-def new_run_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
+def prediction_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """Return where one more run is to be expected: the t prediction interval around the mean.
 
     Raises:
         ValueError: for fewer than two runs, a value that is not finite, or a level outside (0, 1).
     """
-    found = _runs(values, level)
-    half = stats.t.ppf((1 + level) / 2, len(found) - 1) * found.std(ddof=1) * np.sqrt(1 + 1 / len(found))
-    return Interval(found.mean(), found.mean() - half, found.mean() + half, len(found))
+    return _around_mean(values, level, new_run=True)
 
 
 def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
@@ -106,12 +131,11 @@ def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, lev
     if len(a) != len(b):
         raise ValueError(f"{len(a)} runs against {len(b)}; pair them by seed.")
     difference = _runs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
-    found = interval(difference, level)
     if np.ptp(difference) < 1e-12:  # equal but for rounding
-        p = 1.0 if abs(found.mean) < 1e-12 else 0.0
+        p = 1.0 if abs(difference.mean()) < 1e-12 else 0.0
     else:
         p = float(stats.ttest_1samp(difference, 0.0).pvalue)
-    return Interval(found.mean, found.low, found.high, found.n, p)
+    return replace(interval(difference, level), p=p)
 
 
 def bootstrap(
@@ -143,27 +167,16 @@ def bootstrap(
     strata: dict[tuple[int, ...], list[np.ndarray]] = {}
     for group in np.split(order, np.flatnonzero(np.diff(ties[order])) + 1):
         strata.setdefault(tuple(np.unique(labels[group]).tolist()), []).append(group)
-    found = []
+    drawn_scores = []
     for _ in range(draws):
         picks = [(groups, rng.integers(0, len(groups), len(groups))) for groups in strata.values()]
         drawn = np.concatenate([groups[i] for groups, pick in picks for i in pick])
-        found.append(scores(probabilities[drawn], labels[drawn]))
+        drawn_scores.append(scores(probabilities[drawn], labels[drawn]))
     result = {}
     for name, value in whole.items():
-        low, high = np.quantile([one[name] for one in found], ((1 - level) / 2, (1 + level) / 2))
+        low, high = np.quantile([of_draw[name] for of_draw in drawn_scores], ((1 - level) / 2, (1 + level) / 2))
         result[name] = Interval(value, float(low), float(high), len(labels))
     return result
-
-
-def _runs(values: Sequence[float] | np.ndarray, level: float = 0.95) -> np.ndarray:
-    if not 0 < level < 1:
-        raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95.")
-    found = np.asarray(values, dtype=float)
-    if found.ndim != 1 or len(found) < 2:
-        raise ValueError(f"got values of shape {found.shape}; an interval needs two or more runs.")
-    if not np.isfinite(found).all():
-        raise ValueError("a run holds NaN or infinity; find out why before averaging.")
-    return found
 
 
 def table(runs: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = METRICS) -> pd.DataFrame:
@@ -182,3 +195,21 @@ def table(runs: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = METRIC
     result = pd.DataFrame({name: grouped[name].apply(lambda v: str(interval(v.to_numpy()))) for name in metrics})
     result["seeds"] = grouped.size()
     return result
+
+
+def _around_mean(values: Sequence[float] | np.ndarray, level: float, new_run: bool) -> Interval:
+    runs = _runs(values, level)
+    width = np.sqrt(new_run + 1 / len(runs))
+    half = stats.t.ppf((1 + level) / 2, len(runs) - 1) * runs.std(ddof=1) * width
+    return Interval(runs.mean(), runs.mean() - half, runs.mean() + half, len(runs))
+
+
+def _runs(values: Sequence[float] | np.ndarray, level: float = 0.95) -> np.ndarray:
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95.")
+    runs = np.asarray(values, dtype=float)
+    if runs.ndim != 1 or len(runs) < 2:
+        raise ValueError(f"got values of shape {runs.shape}; an interval needs two or more runs.")
+    if not np.isfinite(runs).all():
+        raise ValueError("a run holds NaN or infinity; find out why before averaging.")
+    return runs
