@@ -100,9 +100,7 @@ def _compared(
             runs = runs[np.isclose(runs[column], wanted) if isinstance(wanted, float) else runs[column] == wanted]
     of_seed = runs[runs["seed"] == cell["seed"]] if "seed" in cell else runs
     if of_seed.empty or runs["seed"].duplicated().any():
-        raise ValueError(
-            f"{len(of_seed)} rows of table {name!r} fit {dict(cell)}; name columns and values that pick one a seed."
-        )
+        raise ValueError(f"{len(of_seed)} rows of table {name!r} fit {dict(cell)}; name what picks one a seed.")
     for column, value in live.items():
         same = float(of_seed[column].iloc[0]) if "seed" in cell else None
         yield column, float(value), same, prediction_interval(runs[column].dropna().to_numpy())
