@@ -1,6 +1,6 @@
 """Figures with one look: Okabe-Ito colors, white card, large type, bands and bars for the seeds.
 
-``names`` are the groups to draw, in their order, as a list or as a mapping to their labels. ``colors`` and
+Groups are drawn in the ``order`` told, or that of ``names``, which holds their labels, or as they come. ``colors`` and
 ``marks`` are one for all groups, or a mapping for some.
 """
 
@@ -38,7 +38,6 @@ COLORS = {
 CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6E6E6E"]
 _MARKS = {"scratch": "s-", "two-stage": "D-", "full": "^-", "full-fast": "v-"}
 Choice = str | Mapping[str, str] | None
-Names = Mapping[str, str] | Sequence[str] | None
 
 
 def use_style() -> None:
@@ -62,7 +61,8 @@ def bands(
     by: str,
     ax: Axes | None = None,
     *,
-    names: Names = None,
+    order: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
     colors: Choice = None,
     marks: Choice = None,
     log: bool = False,
@@ -73,20 +73,21 @@ def bands(
     Args:
         runs: one row a run; rows without ``y`` are left out.
         ax: where to draw; a new figure when ``None``.
-        names: groups to draw, from back to front; all when ``None``.
+        order: groups to draw, from back to front.
+        names: labels of groups.
         colors: of the lines.
         marks: markers and dashes as matplotlib writes them, such as ``"s:"``.
         log: a logarithmic axis with a tick at each ``x``, and at no other place.
         ends: name each line at its right end, so that no legend has to be matched by color.
 
     Raises:
-        KeyError: when a column is missing, or ``names`` tells of a group that has no run.
+        KeyError: when a column is missing, or ``order`` or ``names`` tells of a group that has no run.
     """
     if missing := [name for name in (x, y, by) if name not in runs]:
         raise KeyError(f"column(s) {missing} missing; there are {list(runs.columns)}.")
     ax = _axes(ax)
     right = []
-    for group, name in _labels(dict.fromkeys(runs[by]), names).items():
+    for group, name in _labels(dict.fromkeys(runs[by]), order, names).items():
         means = runs[runs[by] == group].dropna(subset=y).groupby(x)[y].apply(lambda v: interval(v.to_numpy()))
         color, mark = _pick(colors, group, COLORS.get(group, "")), _pick(marks, group, _MARKS.get(group, "o-"))
         (line,) = ax.plot(means.index, [i.mean for i in means], mark, color=color or None, label=name)
@@ -119,7 +120,8 @@ def dots(
     runs: Mapping[str, Iterable[float]] | pd.DataFrame,
     ax: Axes | None = None,
     *,
-    names: Names = None,
+    order: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
     colors: Choice = None,
     marks: Choice = "D",
     line: float | None = None,
@@ -132,7 +134,8 @@ def dots(
     Args:
         runs: values by group, as a mapping or a table with a column a group; missing values are left out.
         ax: where to draw; a new figure when ``None``.
-        names: groups to draw, from top to bottom; all when ``None``.
+        order: groups to draw, from top to bottom.
+        names: labels of groups.
         colors: by default that of the group in :data:`COLORS`, else blue.
         marks: markers of the means.
         line: where to draw a dotted line, such as at zero or at chance.
@@ -141,10 +144,10 @@ def dots(
         upright: draw columns instead of rows.
 
     Raises:
-        KeyError: when ``names`` tells of a group that is not there.
+        KeyError: when ``order`` or ``names`` tells of a group that is not there.
     """
     ax = _axes(ax)
-    names = _labels(runs, names)
+    names = _labels(runs, order, names)
     colors = {group: _pick(colors, group, COLORS.get(group, CYCLE[0])) for group in names}
     means = {}
     for row, group in enumerate(names):
@@ -163,7 +166,8 @@ def intervals(
     differences: Mapping[str, Interval],
     ax: Axes | None = None,
     *,
-    names: Names = None,
+    order: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
     colors: Choice = None,
     marks: Choice = "D",
     line: float | None = 0,
@@ -180,7 +184,7 @@ def intervals(
     The other arguments and errors are those of :func:`dots`.
     """
     ax = _axes(ax)
-    names = _labels(differences, names)
+    names = _labels(differences, order, names)
     if line is not None:
         (ax.axhline if upright else ax.axvline)(line, color="#333333", linestyle=":", linewidth=1.4, zorder=1)
     for row, group in enumerate(names):
@@ -202,11 +206,12 @@ def _axes(ax: Axes | None) -> Axes:
     return ax if ax is not None else plt.subplots()[1]
 
 
-def _labels(there: Iterable[str], names: Names) -> dict[str, str]:
+def _labels(there: Iterable[str], order: Sequence[str] | None, names: Mapping[str, str] | None) -> dict[str, str]:
     groups = list(there)
-    if unknown := [group for group in names or () if group not in groups]:
+    chosen = list(order or names or groups)
+    if unknown := [group for group in chosen if group not in groups]:
         raise KeyError(f"no run of {unknown}; there are {groups}.")
-    return dict(names) if isinstance(names, Mapping) else {group: group for group in names or groups}
+    return {group: (names or {}).get(group, group) for group in chosen}
 
 
 def _pick(choice: Choice, group: str, otherwise: str) -> str:

@@ -135,9 +135,9 @@ class TestBands:
         assert np.diff(heights).min() >= 0.05 * (high - low)
 
     def test_the_order_is_that_asked_for(self, runs: pd.DataFrame) -> None:
-        ax = plots.bands(runs, "labels", "auroc", "strategy", names=["scratch", "two-stage"])
+        ax = plots.bands(runs, "labels", "auroc", "strategy", order=["scratch", "two-stage"])
         assert [line.get_label() for line in ax.lines] == ["scratch", "two-stage"]
-        ax = plots.bands(runs, "labels", "auroc", "strategy", names=["scratch"])
+        ax = plots.bands(runs, "labels", "auroc", "strategy", order=["scratch"])
         assert [line.get_label() for line in ax.lines] == ["scratch"]
 
     def test_other_names_take_the_colors_of_the_cycle(self, runs: pd.DataFrame) -> None:
@@ -165,15 +165,17 @@ class TestBands:
 
     def test_a_group_without_runs_is_named(self) -> None:
         runs = pd.DataFrame({"n": [1, 1], "y": [0.1, 0.2], "s": ["a", "a"]})
-        for names in (["a", "b"], {"a": "A", "b": "B"}):
+        for choice in ({"order": ["a", "b"]}, {"names": {"a": "A", "b": "B"}}):
             with pytest.raises(KeyError, match=r"no run of \['b'\]; there are \['a'\]"):
-                plots.bands(runs, "n", "y", "s", names=names)
+                plots.bands(runs, "n", "y", "s", **choice)
 
     def test_names_choose_order_and_label_the_groups(self, runs: pd.DataFrame) -> None:
         names = {"scratch": "from scratch", "two-stage": "two stages"}
         ax = plots.bands(runs, "labels", "auroc", "strategy", names=names)
         assert [line.get_label() for line in ax.lines] == list(names.values())
         assert {text.get_text() for text in ax.texts} == set(names.values())
+        ax = plots.bands(runs, "labels", "auroc", "strategy", names=names, order=["two-stage"])
+        assert [line.get_label() for line in ax.lines] == ["two stages"]
 
     def test_colors_and_marks_may_be_told(self, runs: pd.DataFrame) -> None:
         ax = plots.bands(
@@ -231,8 +233,8 @@ class TestDots:
         ax = plots.dots(self.RUNS, names={"tuned": "all of it", "frozen": "the head"})
         assert [text.get_text() for text in ax.get_yticklabels()] == ["all of it", "the head"]
         assert self.marks(ax)[0][0] == pytest.approx(0.85)
-        ax = plots.dots(self.RUNS, names=["tuned", "frozen"])
-        assert [text.get_text() for text in ax.get_yticklabels()] == ["tuned", "frozen"]
+        ax = plots.dots(self.RUNS, names={"tuned": "all of it", "frozen": "the head"}, order=["frozen", "other"])
+        assert [text.get_text() for text in ax.get_yticklabels()] == ["the head", "other"]
 
     def test_groups_have_the_colors_of_the_book_or_those_told(self) -> None:
         def colors(ax: Axes) -> list[str]:
@@ -266,7 +268,7 @@ class TestDots:
 
     def test_a_group_that_is_not_there_is_named(self) -> None:
         with pytest.raises(KeyError, match=r"no run of \['scratch'\]; there are \['frozen', 'tuned', 'other'\]"):
-            plots.dots(self.RUNS, names=["frozen", "scratch"])
+            plots.dots(self.RUNS, order=["frozen", "scratch"])
 
     def test_a_group_of_one_run_has_no_interval(self) -> None:
         with pytest.raises(ValueError, match="an interval needs two or more runs"):

@@ -135,7 +135,9 @@ def facts(name: str) -> dict[str, str]:
         values = dict.fromkeys(note.get(field) for note in used)
         return ", ".join("not noted" if value is None else str(value) for value in values)
 
-    codes = dict.fromkeys(f"{note['commit']}{' and uncommitted changes' * bool(note['diff'])}" for note in used)
+    codes = dict.fromkeys(
+        f"{note['commit'] or 'not noted'}{' and uncommitted changes' * bool(note['diff'])}" for note in used
+    )
     packages = {
         f"{package} {version}": None for note in used for package, version in (note["versions"] or {}).items()
     }
