@@ -11,10 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from tlhelpers import backbones, data, profile
-from tlhelpers.backbones import Backbone
+from tlhelpers.models._backbones import Backbone, evaluating
 
 
 @contextmanager
@@ -26,24 +24,18 @@ def watching(net: Backbone, stages: Iterable[str], see: Callable[[str, torch.Ten
     Raises:
         KeyError: when a name is no stage; the message lists those that are.
     """
-    known, names = net.stages, list(stages)
-    for name in names:
-        if name not in known:
-            raise KeyError(f"{net.name} has no stage {name!r}; its stages are {', '.join(known)}.")
-    modes = {module: module.training for module in net.modules()}
+    known = {name: net.stage(name) for name in stages}
     handles = [
-        known[name].modules[-1].register_forward_hook(lambda _, __, out, name=name: see(name, out))
-        for name in names
-        if known[name].modules
+        stage.modules[-1].register_forward_hook(lambda _, __, out, name=name: see(name, out))
+        for name, stage in known.items()
+        if stage.modules
     ]
     try:
-        net.eval()
-        yield
+        with evaluating(net):
+            yield
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def stage_outputs(net: Backbone, x: torch.Tensor, stages: Iterable[str] | None = None) -> dict[str, torch.Tensor]:
@@ -57,14 +49,14 @@ def stage_outputs(net: Backbone, x: torch.Tensor, stages: Iterable[str] | None =
     """
     if x.ndim != 4 or x.shape[2] != x.shape[3]:
         raise ValueError(f"images have shape {tuple(x.shape)}; give square ones, [B, 3, S, S].")
-    found: dict[str, torch.Tensor] = {}
+    outputs: dict[str, torch.Tensor] = {}
 
     def keep(name: str, out: torch.Tensor) -> None:
-        found[name] = out.detach()
+        outputs[name] = out.detach()
 
     with watching(net, net.stages if stages is None else stages, keep), torch.no_grad():
         net(x)
-    return found
+    return outputs
 
 
 def maps(net: Backbone, out: torch.Tensor) -> torch.Tensor:
@@ -88,32 +80,6 @@ def maps(net: Backbone, out: torch.Tensor) -> torch.Tensor:
             if side > 0 and side**2 == out.shape[1] - extra:
                 return out[:, extra:].transpose(1, 2).unflatten(2, (side, side))
     raise ValueError(f"a stage's output of shape {tuple(out.shape)} is neither a map, nor a square of tokens.")
-
-
-def pooled(
-    net: Backbone, images: data.ImageSet, batch_size: int = 64, device: str | None = None
-) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return, for every stage but the head, the mean of each channel over all positions, and the labels.
-
-    One pass over the images serves all stages. Alain & Bengio (2016) read networks with linear probes so.
-
-    Returns:
-        ``{stage: [N, C] float32}`` in the order of the network, and labels ``[N]`` int64.
-
-    Raises:
-        ValueError: when ``images`` is empty.
-    """
-    settings = profile.current()
-    device = device or settings.device
-    batches = data.loader(images, net.transform, batch_size)
-    net.to(device).to(memory_format=torch.channels_last)
-    body = [name for name in net.stages if name != "head"]
-    found: dict[str, list[np.ndarray]] = {name: [] for name in body}
-    for x, _ in tqdm(batches, desc="stages", leave=False, disable=not settings.progress):
-        outs = stage_outputs(net, x.to(device, memory_format=torch.channels_last), body)
-        for name, out in outs.items():
-            found[name].append(maps(net, out).mean((2, 3)).float().cpu().numpy())
-    return {name: np.concatenate(parts) for name, parts in found.items() if parts}, images.labels
 
 
 def cka(x: np.ndarray | torch.Tensor, y: np.ndarray | torch.Tensor) -> float:
@@ -176,14 +142,6 @@ def gradcam(
     return (weights * maps(net, kept[0].detach())).sum(1).clamp(min=0)
 
 
-def source_network(name: str, image_size: int | None = None) -> Backbone:
-    """Return a pretrained network with the head of its source task, such as the 1,000 classes of ImageNet."""
-    timm = name in backbones.PACKAGED or name.startswith("timm/")
-    make = backbones._from_timm if timm else backbones._from_torchvision
-    net, transform = make(name, True, image_size)
-    return Backbone(net, name, transform)
-
-
 def randomized(net: Backbone, fresh: Backbone, stages: Iterable[str]) -> None:
     """Overwrite the named stages of ``net`` with the weights and BatchNorm statistics of ``fresh``, in place.
 
@@ -194,9 +152,7 @@ def randomized(net: Backbone, fresh: Backbone, stages: Iterable[str]) -> None:
         ValueError: when the two networks do not have the same layers.
     """
     for name in stages:
-        if name not in net.stages:
-            raise KeyError(f"{net.name} has no stage {name!r}; its stages are {', '.join(net.stages)}.")
-        ours, theirs = net.stages[name], fresh.stages.get(name)
+        ours, theirs = net.stage(name), fresh.stages.get(name)
         shapes = [[p.shape for p in stage.parameters] for stage in (ours, theirs) if stage]
         if len(shapes) < 2 or shapes[0] != shapes[1]:
             raise ValueError(f"stage {name!r} differs between the networks; load both by the same name.")

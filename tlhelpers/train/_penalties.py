@@ -2,7 +2,7 @@
 
 Forgetting is loss of performance on the *source* task (McCloskey & Cohen 1989); measure it there. Each penalty is
 a number to add to the loss, a function of weights alone: ``loss + ewc(net, start, importance, strength)``, or
-``training.fit(..., penalty=lambda: ewc(...))``.
+``train.fit(..., penalty=lambda: ewc(...))``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import nn
+
+from tlhelpers.models._backbones import evaluating
 
 Weights = dict[str, torch.Tensor]
 """Tensors by the name of a parameter, shaped as it is."""
@@ -50,12 +52,10 @@ def fisher(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None, seed:
     if not len(x) or (y is not None and len(y) != len(x)):
         raise ValueError(f"{len(x)} examples and {'no' if y is None else len(y)} labels; one label each.")
     if not trained:
-        raise ValueError("no parameter is trained, so none can be held; thaw a part first.")
+        raise ValueError("no parameter is trained, so none can be held; unfreeze a part first.")
     generator = torch.Generator().manual_seed(seed)
-    found = {name: torch.zeros_like(p) for name, p in trained.items()}
-    was_training = net.training
-    net.eval()
-    try:
+    information = {name: torch.zeros_like(p) for name, p in trained.items()}
+    with evaluating(net):
         for i in range(len(x)):
             log_p = net(x[i : i + 1])[0].log_softmax(dim=0)
             drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).item()
@@ -63,10 +63,8 @@ def fisher(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None, seed:
             slopes = torch.autograd.grad(log_p[label], list(trained.values()), allow_unused=True)
             for name, slope in zip(trained, slopes, strict=True):
                 if slope is not None:  # a part that this output does not use, such as another head
-                    found[name] += slope.detach() ** 2 / len(x)
-    finally:
-        net.train(was_training)
-    return found
+                    information[name] += slope.detach() ** 2 / len(x)
+    return information
 
 
 def ewc(net: nn.Module, start: Weights, importance: Weights, strength: float) -> torch.Tensor:

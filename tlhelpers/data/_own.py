@@ -16,8 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from tlhelpers import data, profile
-from tlhelpers.data import ImageSet
+from tlhelpers.data._images import SUFFIXES, ImageSet, from_folder, open_rgb
 
 SIDE = 16  # pixels of the thumbnails by which copies are found
 
@@ -51,9 +50,9 @@ def read(
     """
     source = Path(source).expanduser()
     if source.is_dir():
-        images = data.from_folder(source)
+        images = from_folder(source)
         _check_classes(images, source)
-        found = None if group is None else _finds(names(images, source), group)
+        found = None if group is None else _finds(file_names(images, source), group)
     elif source.is_file():
         images = from_csv(source, image_column, label_column, root)
         found = None if group is None else _table(source, [group])[group].to_numpy()
@@ -97,7 +96,7 @@ def from_csv(
 def left_out(source: str | Path) -> list[Path]:
     """Return the files under a folder that :func:`read` passes over, as their endings name no known image type."""
     files = (f for f in sorted(Path(source).expanduser().rglob("*")) if f.is_file())
-    return [f for f in files if f.suffix.lower() not in data.SUFFIXES and not f.name.startswith(".")]
+    return [f for f in files if f.suffix.lower() not in SUFFIXES and not f.name.startswith(".")]
 
 
 def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -138,7 +137,7 @@ def _finds(paths: Sequence[str], pattern: str) -> np.ndarray:
     return np.array([find[1] if find.re.groups else find[0] for find in found if find])
 
 
-def names(images: ImageSet, root: str | Path | None = None) -> list[str]:
+def file_names(images: ImageSet, root: str | Path | None = None) -> list[str]:
     """Return the path of each image file below ``root``, or below the folder that all share."""
     paths = [Path(str(path)) for path in images.images]
     top = Path(root) if root is not None else Path(os.path.commonpath([p.parent for p in paths]))
@@ -159,10 +158,10 @@ def survey(images: ImageSet, closeness: float = 0.07) -> pd.DataFrame:
         ValueError: naming the first three images that cannot be read.
     """
     rows, thumbs, faults = [], np.zeros((len(images), SIDE * SIDE), np.float32), []
-    progress = tqdm(images.images, desc="images", leave=False, disable=not profile.current().progress)
+    progress = tqdm(images.images, desc="images", leave=False)
     for index, source in enumerate(progress):
         try:
-            image = data.open_rgb(source)
+            image = open_rgb(source)
         except ValueError as error:
             faults.append(str(error))
             continue

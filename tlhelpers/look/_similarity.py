@@ -15,13 +15,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from tlhelpers.measures import Interval
+from tlhelpers.stats import Interval
 
 EXACT_UP_TO = 8  # items whose orders are all tried: 8! = 40,320
 
 
 def linear_classifier(C: float = 0.01) -> Pipeline:
-    """Return the standardized, strongly penalized logistic regression of chapter 01, with balanced classes."""
+    """Return the book's probe: standardized, strongly penalized logistic regression with balanced classes."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000, class_weight="balanced"))
 
 

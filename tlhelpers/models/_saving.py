@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from tlhelpers import backbones
-from tlhelpers.backbones import Backbone
+from tlhelpers._paths import checked
+from tlhelpers.models import _backbones
+from tlhelpers.models._backbones import Backbone
 
 WEIGHTS, CARD = "weights.safetensors", "card.json"
 
@@ -41,7 +42,7 @@ def save(folder: str | Path, net: Backbone, image_size: int, classes: Sequence[s
     return path
 
 
-def load(folder: str | Path) -> tuple[Backbone, dict[str, Any]]:
+def load_saved(folder: str | Path) -> tuple[Backbone, dict[str, Any]]:
     """Return the network that :func:`save` wrote, in eval mode on the CPU, and its card. No network is needed.
 
     Raises:
@@ -53,7 +54,7 @@ def load(folder: str | Path) -> tuple[Backbone, dict[str, Any]]:
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}; give the folder that save wrote.")
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    backbones.checked(folder / WEIGHTS, card["sha256"])
-    net = backbones.load(card["backbone"], len(card["classes"]), pretrained=False, image_size=card["image_size"])
+    checked(folder / WEIGHTS, card["sha256"], f"It changed after {CARD} was written; save the network again.")
+    net = _backbones.load(card["backbone"], len(card["classes"]), pretrained=False, image_size=card["image_size"])
     net.net.load_state_dict(load_file(folder / WEIGHTS))
     return net.eval(), card

@@ -8,16 +8,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from tlhelpers import profile
-
 
 class HubError(RuntimeError):
     """The hub cannot be reached and there is no earlier download; the message says how to go on."""
 
 
 @contextmanager
-def asking(name: str) -> Iterator[None]:
-    """Load something called ``name`` inside: no bars where the profile shows none, and one clear error.
+def asking_hub(name: str) -> Iterator[None]:
+    """Load something called ``name`` inside: no reports of new weights, and one clear error.
+
+    ``TQDM_DISABLE=1`` hides the bars of a download; a packaged model, without a slash in its name, has none.
 
     Raises:
         HubError: when the hub cannot be reached, or does not know the name.
@@ -26,15 +26,12 @@ def asking(name: str) -> Iterator[None]:
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity(), datasets.logging.get_verbosity()
+    shown = logging.is_progress_bar_enabled()
     # Loading weights under a new head is what a transfer does; a report of the new ones is noise each time.
     logging.set_verbosity_error()
     datasets.logging.set_verbosity_error()
-    bars = profile.current().progress and "/" in name
-    shown = logging.is_progress_bar_enabled()
-    if not bars:
+    if "/" not in name:
         logging.disable_progress_bar()
-    if not profile.current().progress:
-        datasets.disable_progress_bars()
     try:
         yield
     except OSError as error:  # ConnectionError, too
@@ -46,7 +43,7 @@ def asking(name: str) -> Iterator[None]:
     finally:
         logging.set_verbosity(verbosity[0])
         datasets.logging.set_verbosity(verbosity[1])
-        if shown and profile.current().progress:
+        if shown:
             logging.enable_progress_bar()
 
 
@@ -63,7 +60,7 @@ def reviews(name: str, part: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     """
     from datasets import load_dataset
 
-    with asking(name):
+    with asking_hub(name):
         found = load_dataset(name)
     if part not in found:
         raise ValueError(f"{name} has no part {part!r}; it has {', '.join(found)}.")

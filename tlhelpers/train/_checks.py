@@ -18,8 +18,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlhelpers import rates as stage_rates
-from tlhelpers.backbones import NORMS
+from tlhelpers._machine import device_of, to_device
+from tlhelpers.models._backbones import keeping_modes
+from tlhelpers.models._freezing import NORMS
+from tlhelpers.train._groups import check_groups
 
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
 Part = tuple[torch.Tensor, torch.Tensor]
@@ -63,19 +65,19 @@ def before_training(
     with untouched(net, train, val):
         x, y = _read(train, limit)
         few = x[:32], y[:32]
-        found = inputs(x, wanted(net, transform)) + labels(y)
+        found = check_inputs(x, wanted(net, transform)) + check_labels(y)
         known = x.is_floating_point() and not y.is_floating_point() and y.min() >= 0
-        sizes = head_size(net, *few) if known else found
+        sizes = check_head_size(net, *few) if known else found
         if sizes:  # what follows would fail on these
             return found + [one for one in sizes if one not in found]
         if val is not None:
             held = _read(val, limit)
-            found += inputs(held[0], wanted(net, transform)) + copies(x, held[0])
-            found += labels_fit(net, (x, y), held) if pretrained else []
-        found += frozen_norms(net)
+            found += check_inputs(held[0], wanted(net, transform)) + check_copies(x, held[0])
+            found += check_labels_fit(net, (x, y), held) if pretrained else []
+        found += check_frozen_norms(net)
         if optimizer is not None:
-            found += parameters(net, optimizer) + (rates(net, optimizer) if pretrained else [])
-        return found + first_loss(net, *few) + steady(net.eval(), few[0])
+            found += check_parameters(net, optimizer) + (check_rates(net, optimizer) if pretrained else [])
+        return found + check_first_loss(net, *few) + check_steady(net.eval(), few[0])
 
 
 def wanted(net: nn.Module, transform: Any = None) -> Wanted:
@@ -88,7 +90,7 @@ def wanted(net: nn.Module, transform: Any = None) -> Wanted:
     return next(((s.mean, s.std) for s in steps if hasattr(s, "mean") and hasattr(s, "std")), None)
 
 
-def inputs(x: torch.Tensor, statistics: Wanted) -> list[Finding]:
+def check_inputs(x: torch.Tensor, statistics: Wanted) -> list[Finding]:
     """Undo the normalization that the weights demand: pixels ``[B, 3, H, W]`` must come out between 0 and 1."""
     if not x.is_floating_point() or not torch.isfinite(x).all():
         return [Finding("inputs", f"the batch is {x.dtype} or holds NaN.", "Convert it; look at the files.")]
@@ -101,7 +103,7 @@ def inputs(x: torch.Tensor, statistics: Wanted) -> list[Finding]:
     return _unless(fine, "inputs", what, "Take the transform from the weights; check ToTensor or ToDtype.")
 
 
-def head_size(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding]:
+def check_head_size(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding]:
     """Compare the outputs of ``net`` with the labels: every label needs one, and few should stand idle."""
     out, classes = _logits(net, x), int(y.max()) + 1
     fine = out.ndim == 2 and classes <= out.shape[1] <= max(4 * classes, classes + 20)
@@ -109,7 +111,7 @@ def head_size(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding]
     return _unless(fine, "head_size", what, "Replace the head of the source task by one with an output a class.")
 
 
-def labels(y: torch.Tensor, batch: int = 32) -> list[Finding]:
+def check_labels(y: torch.Tensor, batch: int = 32) -> list[Finding]:
     """Look for labels that are no class, for a class without images, a rare one, and for batches of one class."""
     if y.is_floating_point() or y.min() < 0:
         what = f"labels are {y.dtype} and start at {y.min().item()}."
@@ -124,7 +126,7 @@ def labels(y: torch.Tensor, batch: int = 32) -> list[Finding]:
     return found + _unless(mixed, "labels", what, "Shuffle the training loader.")
 
 
-def copies(x: torch.Tensor, other: torch.Tensor, threshold: float = 0.999) -> list[Finding]:
+def check_copies(x: torch.Tensor, other: torch.Tensor, threshold: float = 0.999) -> list[Finding]:
     """Look for images that stand in both parts: as they are, mirrored, or turned by quarters.
 
     Thumbnails of 32 x 32 pixels are compared by their correlation, so a copy that was saved again is found, too.
@@ -141,7 +143,7 @@ def copies(x: torch.Tensor, other: torch.Tensor, threshold: float = 0.999) -> li
     return [Finding("copies", what, "Split before you copy or augment, and by patient, machine or site.")]
 
 
-def labels_fit(net: nn.Module, train: Part, held: Part, k: int = 5) -> list[Finding]:
+def check_labels_fit(net: nn.Module, train: Part, held: Part, k: int = 5) -> list[Finding]:
     """Ask whether images that look alike to ``net`` share their labels more often than shuffled labels would."""
     (x, y), (x_held, y_held) = train, held
     a, b = _features(net, x), _features(net, x_held)
@@ -159,7 +161,7 @@ def labels_fit(net: nn.Module, train: Part, held: Part, k: int = 5) -> list[Find
     return _unless(z > 2, "labels_fit", what, swapped if z < -4 else shifted)
 
 
-def frozen_norms(net: nn.Module) -> list[Finding]:
+def check_frozen_norms(net: nn.Module) -> list[Finding]:
     """Call ``train()`` as a training loop does, and look for BatchNorm layers that are frozen and move anyway."""
     with untouched(net):
         net.train()
@@ -171,11 +173,11 @@ def frozen_norms(net: nn.Module) -> list[Finding]:
     return [Finding("frozen_norms", what, "Put them in eval mode after every train() call.")]
 
 
-def parameters(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[Finding]:
-    """Compare what ``optimizer`` holds with what ``net`` trains (:func:`tlhelpers.rates.check`)."""
+def check_parameters(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[Finding]:
+    """Compare what ``optimizer`` holds with what ``net`` trains (:func:`check_groups`)."""
     found = []
     try:
-        stage_rates.check(net, optimizer)
+        check_groups(net, optimizer)
     except ValueError as error:
         found.append(Finding("parameters", str(error), "Make the optimizer from all trained parameters."))
     ours = {id(p) for p in net.parameters()}
@@ -185,10 +187,10 @@ def parameters(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[Finding
     what = f"the optimizer holds {strangers} tensor(s) that are not in the network."
     found += _unless(strangers == 0, "parameters", what, "Make it after the last layer was replaced.")
     what = f"the optimizer holds {still} frozen tensor(s), which no step will move."
-    return found + _unless(still == 0, "parameters", what, "Thaw them, or leave them out.")
+    return found + _unless(still == 0, "parameters", what, "Unfreeze them, or leave them out.")
 
 
-def rates(net: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 3) -> list[Finding]:
+def check_rates(net: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 3) -> list[Finding]:
     """Compare the rate of the last layer with the highest below it, which should be lower by ``factor``."""
     inside = {id(p) for p in _head(net).parameters()}
     rate = [(id(p) in inside, g["lr"]) for g in optimizer.param_groups for p in g["params"] if p.requires_grad]
@@ -199,7 +201,7 @@ def rates(net: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 3) -
     return [Finding("rates", what, "Give the backbone a rate 10 to 100 times lower.")]
 
 
-def first_loss(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding]:
+def check_first_loss(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding]:
     """Compare the loss before the first step with ln C, that of a head which knows nothing."""
     logits = _logits(net, x)
     loss, chance = nn.functional.cross_entropy(logits, y).item(), math.log(logits.shape[1])
@@ -207,7 +209,7 @@ def first_loss(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding
     return _unless(loss < 1.6 * chance, "first_loss", what, "Look at the scale of inputs and of head weights.")
 
 
-def steady(net: nn.Module, x: torch.Tensor) -> list[Finding]:
+def check_steady(net: nn.Module, x: torch.Tensor) -> list[Finding]:
     """Predict three images or more with ``net`` in the mode it is in: twice, and the first two alone."""
     with untouched(net):
         first, again, alone = (_outputs(net, part) for part in (x, x, x[:2]))
@@ -220,7 +222,7 @@ def steady(net: nn.Module, x: torch.Tensor) -> list[Finding]:
     return []
 
 
-def one_batch(net: nn.Module, x: torch.Tensor, y: torch.Tensor, rate: float = 1e-3) -> list[Finding]:
+def check_one_batch(net: nn.Module, x: torch.Tensor, y: torch.Tensor, rate: float = 1e-3) -> list[Finding]:
     """Try to learn one batch by heart in 60 steps, on a copy of ``net`` with the same layers frozen."""
     losses: list[float] = []
     with untouched(net):
@@ -245,16 +247,14 @@ def _unless(fine: bool, name: str, what: str, fix: str) -> list[Finding]:
 def untouched(net: nn.Module, *loaders: Any) -> Iterator[None]:
     """Put back the state of ``net``, its modes, and the random generators, those of the loaders included."""
     state = {key: value.detach().clone() for key, value in net.state_dict().items()}
-    modes = [(module, module.training) for module in net.modules()]
     drawn = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    found = [getattr(one, "generator", None) for one in loaders]
-    orders = [(order, order.get_state()) for order in found if isinstance(order, torch.Generator)]
+    generators = [getattr(loader, "generator", None) for loader in loaders]
+    orders = [(order, order.get_state()) for order in generators if isinstance(order, torch.Generator)]
     try:
-        yield
+        with keeping_modes(net):
+            yield
     finally:
         net.load_state_dict(state)
-        for module, mode in modes:
-            module.training = mode
         random.setstate(drawn[0])
         np.random.set_state(drawn[1])
         torch.set_rng_state(drawn[2])
@@ -280,10 +280,8 @@ def _head(net: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def _outputs(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    device = next(net.parameters()).device
-    # Channels last, because it is three times as fast where the network has it and does no harm elsewhere.
-    laid = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
-    return torch.cat([net(part.to(device)).float().cpu() for part in laid.split(64)])
+    device = device_of(net)
+    return torch.cat([net(to_device(part, device)).float().cpu() for part in x.split(64)])
 
 
 def _logits(net: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -1,12 +1,28 @@
-"""Freeze and thaw a backbone stage by stage."""
+"""Freeze and unfreeze a backbone stage by stage."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
+from torch import nn
 
-from tlhelpers.backbones import Backbone
+if TYPE_CHECKING:
+    from tlhelpers.models._backbones import Backbone
+
+NORMS = (nn.modules.batchnorm._BatchNorm,)
+
+
+def keep_frozen(net: Backbone) -> None:
+    """Put what ``train()`` woke but is frozen back in eval mode: frozen stages, and BatchNorm where it is held."""
+    for stage in net.stages.values():
+        if stage.frozen and stage.name != "head":
+            for module in stage.modules:
+                module.eval()
+        if net._norms_frozen:
+            for norm in stage.norms():
+                norm.eval()
 
 
 def freeze(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
@@ -24,7 +40,7 @@ def freeze(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
     return _set(net, stages, trained=False)
 
 
-def thaw(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
+def unfreeze(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
     """Train the named stages again, or all of them.
 
     Returns:
@@ -39,7 +55,7 @@ def thaw(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
 def unfreeze_from_top(net: Backbone, epoch: int, per_epoch: int = 1) -> list[str]:
     """Train the head alone in epoch 1, and ``per_epoch`` stages more, from the top down, in each epoch after.
 
-    Gradual unfreezing (Howard & Ruder 2018). Call it before each epoch. Make the optimizer from the thawed
+    Gradual unfreezing (Howard & Ruder 2018). Call it before each epoch. Make the optimizer from the unfrozen
     network: it then holds all parameters, and passes over those that are frozen.
 
     Args:
@@ -58,11 +74,11 @@ def unfreeze_from_top(net: Backbone, epoch: int, per_epoch: int = 1) -> list[str
     names = list(net.stages)
     count = min(1 + (epoch - 1) * per_epoch, len(names))
     trained, rest = names[-count:], names[:-count]
-    freeze(thaw(net, trained), rest)
+    freeze(unfreeze(net, trained), rest)
     return trained
 
 
-def hold_norms(net: Backbone, held: bool = True) -> Backbone:
+def freeze_norms(net: Backbone, frozen: bool = True) -> Backbone:
     """Keep every BatchNorm layer in eval mode through each ``train()`` call, or let them follow it again.
 
     Their scales and shifts are still trained where their stage is. With few images the statistics of a batch
@@ -72,24 +88,18 @@ def hold_norms(net: Backbone, held: bool = True) -> Backbone:
     Returns:
         The same network.
     """
-    net.norms_held = held
+    net._norms_frozen = frozen
     net.train(net.training)
     return net
 
 
 def _set(net: Backbone, stages: Iterable[str] | None, trained: bool) -> Backbone:
-    known = net.stages
     if isinstance(stages, str):
         stages = [stages]
     if stages is None:
-        names = list(known) if trained else [name for name in known if name != "head"]
-    else:
-        names = list(stages)
-    for name in names:
-        if name not in known:
-            raise KeyError(f"{net.name} has no stage {name!r}; its stages are {', '.join(known)}.")
-    for name in names:
-        for parameter in known[name].parameters:
+        stages = [name for name in net.stages if trained or name != "head"]
+    for stage in [net.stage(name) for name in stages]:
+        for parameter in stage.parameters:
             parameter.requires_grad_(trained)
             if not trained:
                 parameter.grad = None

@@ -18,6 +18,8 @@ from sklearn.model_selection import train_test_split
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
+from tlhelpers.profile import Profile
+
 PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -114,6 +116,7 @@ def _elpv() -> ImageSet:
     from elpv_dataset.utils import load_dataset
 
     images, probability, _ = load_dataset()
+    images.setflags(write=False)  # every caller gets these very pixels
     # Experts gave four grades; 2/3 and 1 say 'more likely defective than not'.
     return ImageSet(list(images), (probability > 0.5).astype(np.int64), ("functional", "defective"))
 
@@ -125,7 +128,8 @@ def load(name: str | Path) -> ImageSet:
         FileNotFoundError: when it is neither.
     """
     if name == "elpv":
-        return _elpv()
+        cells = _elpv()
+        return ImageSet(cells.images, cells.labels.copy(), cells.classes)
     if Path(name).is_dir():
         return from_folder(name)
     raise FileNotFoundError(
@@ -210,6 +214,23 @@ def _stratified(pool: np.ndarray, labels: np.ndarray, size: int, seed: int) -> t
     return tuple(train_test_split(pool, test_size=size, stratify=labels[pool], random_state=seed))
 
 
+def splits(p: Profile, seed: int, train: int | None = None) -> Splits:
+    """Return training, validation and test images of a profile's data, in the profile's sizes.
+
+    Training images come in the order of :func:`subset`, as in the stored runs: the first hundred are those that a
+    project with a hundred labels would have.
+
+    Args:
+        seed: of the split and of that order.
+        train: labeled training images, when not as many as the profile says.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`load`, :func:`split` and :func:`subset`.
+    """
+    whole = split(load(p.image_data), p.n_train, p.n_val, p.n_test, seed)
+    return whole._replace(train=subset(whole.train, p.n_train if train is None else train, seed))
+
+
 def subset(images: ImageSet, size: int, seed: int) -> ImageSet:
     """Return ``size`` images with the classes in proportion; for one seed the smaller lies in the larger.
 
@@ -251,9 +272,10 @@ def loader(
     batch_size: int = 32,
     shuffle: bool = False,
     augment: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    *,
     seed: int = 0,
     workers: int = 0,
-    keep: bool = False,
+    cache: bool = False,
 ) -> DataLoader:
     """Return batches ``(x [B, 3, H, W] float32, y [B] int64)``.
 
@@ -262,23 +284,23 @@ def loader(
         augment: random change of one transformed image, for training only.
         seed: of the order.
         workers: processes that decode; 0 is right for small images.
-        keep: hold every transformed image in memory (12 S² bytes each) instead of decoding it again in each
+        cache: hold every transformed image in memory (12 S² bytes each) instead of decoding it again in each
             epoch; with ``augment`` the random change is still new each time.
 
     Raises:
-        ValueError: when ``images`` is empty, or ``keep`` is asked of several workers, whose memory is apart.
+        ValueError: when ``images`` is empty, or ``cache`` is asked of several workers, whose memory is apart.
     """
     if len(images) == 0:
         raise ValueError("the image set is empty; there is nothing to load.")
-    if keep and workers:
-        raise ValueError(f"keep=True with workers={workers}: kept images need workers=0.")
+    if cache and workers:
+        raise ValueError(f"cache=True with workers={workers}: cached images need workers=0.")
     kept: dict[int, torch.Tensor] = {}
 
     def prepare(index: int) -> torch.Tensor:
         if index in kept:
             return kept[index]
         tensor = transform(open_rgb(images.images[index]))
-        if keep:
+        if cache:
             kept[index] = tensor
         return tensor
 

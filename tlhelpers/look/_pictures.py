@@ -9,91 +9,12 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
-from torchvision.transforms import v2
 
-from tlhelpers import data, inside
-from tlhelpers.backbones import Backbone
-
-
-def photographs() -> dict[str, np.ndarray]:
-    """Return eight photographs of things that ImageNet has names for, uint8 RGB; they come with two packages."""
-    import skimage.data as samples
-    from sklearn.datasets import load_sample_images
-
-    temple, flower = load_sample_images().images
-    found = {
-        "cat": samples.chelsea(),
-        "cup": samples.coffee(),
-        "astronaut": samples.astronaut(),
-        "rocket": samples.rocket(),
-        "motorcycle": samples.stereo_motorcycle()[0],
-        "temple": temple,
-        "flower": flower,
-        "cameraman": samples.camera(),
-    }
-    return {name: np.asarray(Image.fromarray(photo).convert("RGB")) for name, photo in found.items()}
-
-
-def textures() -> dict[str, np.ndarray]:
-    """Return three photographed surfaces, uint8 gray; they come with scikit-image."""
-    import skimage.data as samples
-
-    return {"brick": samples.brick(), "grass": samples.grass(), "gravel": samples.gravel()}
-
-
-def pieces(
-    photos: Mapping[str, np.ndarray],
-    count: int,
-    side: int,
-    seed: int,
-    shares: tuple[float, float] = (0.3, 0.5),
-    turned: bool = False,
-) -> data.ImageSet:
-    """Return gray squares cut from one side of each photograph, labeled with where they come from.
-
-    A line through the middle, at an angle that ``seed`` draws for each photograph, parts it; no pixel lies in
-    pieces of both sides. Brightness and contrast are drawn anew, so that only structure tells photographs apart.
-
-    Args:
-        photos: name to uint8 array ``[H, W]`` or ``[H, W, 3]``.
-        count: pieces a photograph.
-        side: 0 or 1, the side of the line.
-        shares: smallest and largest side of a piece, as share of the photograph's shorter side.
-        turned: rotate each piece by any angle, as a surface may lie.
-
-    Raises:
-        ValueError: when ``side`` is neither 0 nor 1, or pieces are too large to fit beside the line.
-    """
-    if side not in (0, 1):
-        raise ValueError(f"side={side}; a line has sides 0 and 1.")
-    if not 0 < shares[0] <= shares[1] <= 0.5:
-        raise ValueError(f"shares={shares}; pieces beside a line through the middle are 0.5 or less, above 0.")
-    found, labels = [], []
-    for label, photo in enumerate(photos.values()):
-        gray = np.asarray(Image.fromarray(photo).convert("L"), dtype=np.float32)
-        angle = np.random.default_rng((seed, label)).uniform(0, 2 * np.pi)
-        rng = np.random.default_rng((seed, label, side))
-        normal = np.array([np.sin(angle), np.cos(angle)]) * (1 if side else -1)
-        drawn = 0
-        while drawn < count:
-            length = int(min(gray.shape) * rng.uniform(*shares))
-            corner = rng.integers(0, np.array(gray.shape) - length + 1)
-            center = corner + length / 2 - np.array(gray.shape) / 2
-            if normal @ center < length / 2 * np.abs(normal).sum():
-                continue
-            piece = gray[corner[0] : corner[0] + length, corner[1] : corner[1] + length]
-            if turned:
-                lying = Image.fromarray(piece).rotate(rng.uniform(0, 360), Image.Resampling.BICUBIC)
-                edge = int(np.ceil(length * (0.5 - 0.5**0.5 / 2)))  # what turned in from outside is cut off
-                piece = np.asarray(lying)[edge:-edge, edge:-edge]
-            if rng.random() < 0.5:
-                piece = piece[:, ::-1]
-            even = (piece - piece.mean()) / (piece.std() + 1e-6) * rng.uniform(35, 55) + rng.uniform(110, 145)
-            found.append(np.clip(even, 0, 255).astype(np.uint8))
-            labels.append(label)
-            drawn += 1
-    return data.ImageSet(found, np.array(labels), tuple(photos))
+from tlhelpers._machine import device_of, to_device
+from tlhelpers.data._images import ImageSet, loader
+from tlhelpers.data._tasks import photographs
+from tlhelpers.look._inside import maps, stage_outputs, watching
+from tlhelpers.models._backbones import Backbone
 
 
 class _Enough(Exception):
@@ -124,7 +45,7 @@ def maximize(
         KeyError: when ``stage`` is no stage.
         ValueError: when a channel is not one of the stage's, or ``net.transform`` has no step that normalizes.
     """
-    device = next(net.parameters()).device
+    device = device_of(net)
     chance = torch.Generator().manual_seed(seed)
     waves = torch.randn(len(channels), 3, side, side // 2 + 1, 2, generator=chance).to(device)
     frequency = torch.hypot(torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)[None]).clamp(min=1 / side)
@@ -136,16 +57,16 @@ def maximize(
         return torch.sigmoid(torch.einsum("dc,ncyx->ndyx", mix, plane))
 
     free = (0.01 * waves).requires_grad_()
-    mean, std = (values.to(device) for values in normalization(net))
+    mean, std = net.mean.to(device), net.std.to(device)
     adam = torch.optim.Adam([free], lr=rate)
     rows = torch.arange(len(channels))
     seen: list[torch.Tensor] = []
 
     def stop(_: str, out: torch.Tensor) -> None:
-        seen.append(inside.maps(net, out))
+        seen.append(maps(net, out))
         raise _Enough
 
-    with inside.watching(net, [stage], stop), torch.enable_grad():
+    with watching(net, [stage], stop), torch.enable_grad():
         for _ in range(steps):
             with suppress(_Enough):
                 net((_nudged(from_waves(free), chance) - mean) / std)
@@ -176,29 +97,16 @@ def _color_mix() -> np.ndarray:
     return (root / np.linalg.norm(root, axis=0).max()).astype(np.float32)
 
 
-def normalization(net: Backbone) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and standard deviation, ``[3, 1, 1]`` each, that ``net.transform`` normalizes with.
-
-    Raises:
-        ValueError: when no step of it does.
-    """
-    for step in getattr(net.transform, "transforms", []):
-        if isinstance(step, v2.Normalize):
-            mean, std = torch.tensor(step.mean), torch.tensor(step.std)
-            return mean[:, None, None], std[:, None, None]
-    raise ValueError(f"the transform of {net.name} has no step that normalizes; use backbones.preprocessing.")
-
-
-def window(net: Backbone, stage: str, side: int, share: float = 0.9, seed: int = 0) -> int:
+def receptive_window(net: Backbone, stage: str, side: int, share: float = 0.9, seed: int = 0) -> int:
     """Return the side, in pixels, of the square that one position of a stage mostly looks at.
 
     It is the smallest square around the middle that holds ``share`` of the gradient of the middle position with
     respect to the pixels, the effective receptive field of Luo et al. (2016). Measured on noise.
     """
-    device = next(net.parameters()).device
+    device = device_of(net)
     x = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(seed)).to(device).requires_grad_()
     seen: list[torch.Tensor] = []
-    with inside.watching(net, [stage], lambda _, out: seen.append(inside.maps(net, out))), torch.enable_grad():
+    with watching(net, [stage], lambda _, out: seen.append(maps(net, out))), torch.enable_grad():
         net(x)
     out = seen[0]
     row, column = out.shape[2] // 2, out.shape[3] // 2
@@ -214,12 +122,12 @@ def window(net: Backbone, stage: str, side: int, share: float = 0.9, seed: int =
 
 
 def top_patches(
-    net: Backbone, images: data.ImageSet, wanted: Mapping[str, Sequence[int]], count: int = 9, batch_size: int = 64
+    net: Backbone, images: ImageSet, wanted: Mapping[str, Sequence[int]], count: int = 9, batch_size: int = 64
 ) -> dict[tuple[str, int], np.ndarray]:
     """Return the patches that excite channels most: ``{(stage, channel): [count, w, w, 3]}``, 0 to 1, best first.
 
     Each image gives at most one patch, around the position where the channel is highest; ``w`` comes from
-    :func:`window`. A patch at the rim is moved inside.
+    :func:`receptive_window`. A patch at the rim is moved
 
     Args:
         wanted: channels by stage; one pass over the images serves all.
@@ -230,16 +138,15 @@ def top_patches(
     """
     if len(images) < count:
         raise ValueError(f"{len(images)} images; {count} patches need as many.")
-    device = next(net.parameters()).device
-    net.to(memory_format=torch.channels_last)
-    mean, std = normalization(net)
+    device = device_of(net)
+    mean, std = net.mean, net.std
     pixels: list[torch.Tensor] = []
     peaks: dict[str, list[torch.Tensor]] = {stage: [] for stage in wanted}
-    for x, _ in data.loader(images, net.transform, batch_size):
-        outs = inside.stage_outputs(net, x.to(device, memory_format=torch.channels_last), wanted)
+    for x, _ in loader(images, net.transform, batch_size):
+        outs = stage_outputs(net, to_device(x, device), wanted)
         pixels.append((x * std + mean).clamp(0, 1))
         for stage, channels in wanted.items():
-            out = inside.maps(net, outs[stage])[:, list(channels)].cpu()
+            out = maps(net, outs[stage])[:, list(channels)].cpu()
             best = out.flatten(2).max(2)
             row, column = best.indices // out.shape[3], best.indices % out.shape[3]
             place = (row + 0.5) / out.shape[2], (column + 0.5) / out.shape[3]
@@ -247,7 +154,7 @@ def top_patches(
     pixel = torch.cat(pixels)
     side, result = pixel.shape[3], {}
     for stage, channels in wanted.items():
-        w = window(net, stage, side)
+        w = receptive_window(net, stage, side)
         for found, channel in zip(torch.cat(peaks[stage], 1).unbind(2), channels, strict=True):
             height, down, right = found
             patches = []
