@@ -1,7 +1,7 @@
 """Figures with one look: Okabe-Ito colors, white card, large type, bands and bars for the seeds.
 
-Groups are drawn in the ``order`` told, or that of ``names``, which holds their labels, or as they come. ``colors`` and
-``marks`` are one for all groups, or a mapping for some.
+Groups are drawn in the ``order`` told, or that of ``names``, which holds their labels, or as they come. ``colors``
+and ``marks`` are one for all groups, or a mapping for some.
 """
 
 from __future__ import annotations
