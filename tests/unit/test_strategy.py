@@ -105,7 +105,7 @@ def test_every_recommendation_is_complete():
 def test_rates_are_positive_and_the_backbone_is_never_faster_than_the_head():
     for inputs in EVERY:
         rates = recommend(*inputs).rates
-        assert rates.head > 0 and 0 < rates.decay <= 1, inputs
+        assert rates.head > 0, inputs
         assert rates.backbone is None or 0 < rates.backbone <= rates.head, inputs
 
 
