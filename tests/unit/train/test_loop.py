@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from torch import nn
 
 import tlhelpers as tl
 from tlhelpers.models import Backbone
+from tlhelpers.train import _loop
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 COLUMNS = [
@@ -151,7 +153,7 @@ class TestMonitor:
             "auroc": [0.9, 0.6, 0.8, 0.7],
         }
         rows = iter([dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)])
-        monkeypatch.setattr(training, "evaluate", lambda *_, **__: next(rows))
+        monkeypatch.setattr(_loop, "evaluate", lambda *_, **__: next(rows))
         history = fit(net, epochs=4, monitor=monitor)
         assert history.loc[history["best"], "epoch"].tolist() == [best]
         assert history[f"val_{monitor}"].tolist() == found[monitor]
@@ -174,7 +176,7 @@ class TestPatience:
 
     def test_a_better_epoch_begins_the_count_again(self, net: nn.Linear, monkeypatch: pytest.MonkeyPatch) -> None:
         losses = iter([3.0, 4.0, 2.0, 2.5, 2.5, 2.5])
-        monkeypatch.setattr(training, "evaluate", lambda *_, **__: {"loss": next(losses)})
+        monkeypatch.setattr(_loop, "evaluate", lambda *_, **__: {"loss": next(losses)})
         history = fit(net, epochs=6, patience=2)
         assert history["epoch"].tolist() == [1, 2, 3, 4, 5] and history["best"].tolist()[2]
 
@@ -189,7 +191,7 @@ class TestOptions:
     def test_the_scheduler_steps_after_each_batch(self, net: nn.Linear) -> None:
         optimizer = sgd(net, rate=0.1)
         halving = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
-        tl.train.fit(net, points(4, 4, 4), points(4), optimizer, epochs=2, scheduler=halving)
+        tl.train.fit(net, points(4, 4, 4), points(4), optimizer, epochs=2, batch_scheduler=halving)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**6)
 
     def test_class_weights_weigh_the_training_loss_alone(self, net: nn.Linear) -> None:
@@ -225,18 +227,14 @@ class TestOptions:
         fit(Spy(2, 2).eval(), epochs=2)
         assert modes == [True, True, False] * 2
 
-    @pytest.mark.parametrize(("shown", "bars"), [("0", False), ("1", True)])
-    def test_the_bar_is_shown_as_the_environment_says(
-        self,
-        net: nn.Linear,
-        shown: str,
-        bars: bool,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+    @pytest.mark.parametrize("shown", [True, False])
+    def test_the_bar_is_that_of_tqdm_which_the_environment_hides(
+        self, net: nn.Linear, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setenv("TLHELPERS_PROGRESS", shown)
+        if shown:
+            monkeypatch.setattr(_loop, "tqdm", partial(_loop.tqdm, disable=False))
         fit(net)
-        assert ("2/2" in capsys.readouterr().err) == bars
+        assert ("2/2" in capsys.readouterr().err) == shown
 
     @pytest.mark.parametrize("epochs", [0, -1])
     def test_no_epoch_is_refused(self, net: nn.Linear, epochs: int) -> None:
