@@ -46,6 +46,7 @@ def before_training(
     val: Batches | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     transform: Any = None,
+    *,
     pretrained: bool = True,
     limit: int = 1000,
 ) -> list[Finding]:

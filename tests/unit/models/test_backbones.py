@@ -159,6 +159,13 @@ class TestLoad:
         with pytest.raises(ValueError, match=message):
             tl.models.load("squeezenet1_1", pretrained=False)
 
+    @pytest.mark.parametrize("name", ["efficientnet_lite0", "timm/resnet18", "resnet18"])
+    def test_without_a_number_of_classes_the_head_of_the_source_stays(self, name: str) -> None:
+        kept, new = (tl.models.load(name, count, pretrained=False, image_size=32) for count in (None, 7))
+        assert kept.head.out_features == 1000 and new.head.out_features == 7
+        assert torch.equal(next(kept.parameters()), next(new.parameters())), "the seed makes one body"
+        assert next(kept.parameters()).is_contiguous(memory_format=torch.channels_last)
+
     @pytest.mark.parametrize("count", [0, -2])
     def test_a_head_without_outputs_is_refused(self, count: int) -> None:
         with pytest.raises(ValueError, match=f"num_classes={count}; a head needs one output or more"):
@@ -365,6 +372,24 @@ class TestBackbone:
         net.net.layer1[1].bias.requires_grad_(True)
         net.train()
         assert net.net.layer1[1].training and not net.net.bn1.training
+
+
+    def test_a_stage_is_had_by_name_or_told_with_those_that_exist(self, tiny: Callable[[], Backbone]) -> None:
+        net = tiny()
+        assert net.stage("layer1") == net.stages["layer1"]
+        with pytest.raises(KeyError, match="tiny has no stage 'layer9'; its stages are stem, layer1, layer2, head"):
+            net.stage("layer9")
+
+    def test_mean_and_spread_are_those_of_the_transform(self, tiny: Callable[[], Backbone]) -> None:
+        net = Backbone(tiny().net, "mine", tl.models.preprocessing(8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
+        x = net.transform(Image.new("RGB", (8, 8), (255, 0, 51)))
+        assert net.mean.shape == net.std.shape == (3, 1, 1)
+        assert torch.allclose((x * net.std + net.mean)[:, 0, 0], torch.tensor([1.0, 0.0, 0.2]), atol=1e-6)
+
+    def test_a_transform_that_does_not_normalize_has_neither(self, tiny: Callable[[], Backbone]) -> None:
+        net = Backbone(tiny().net, "mine", lambda image: torch.zeros(3, 8, 8))
+        with pytest.raises(ValueError, match="the transform of mine has no step that normalizes"):
+            _ = net.mean
 
 
 def _is_leaf(module: nn.Module) -> bool:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import tlhelpers as tl
 from tlhelpers.models import Backbone
@@ -227,6 +228,20 @@ class TestOptions:
         fit(Spy(2, 2).eval(), epochs=2)
         assert modes == [True, True, False] * 2
 
+    def test_something_may_be_done_before_each_epoch_as_stages_join_from_the_top(
+        self, tiny: Callable[[], Backbone]
+    ) -> None:
+        net, told, joined = tiny(), [], []
+        batches = [(torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 0, 1]))]
+
+        def unfreeze(epoch: int) -> None:
+            told.append((epoch, net.training))
+            joined.append(len(tl.models.unfreeze_from_top(net, epoch)))
+
+        history = tl.train.fit(net, batches, batches, sgd(net), 4, keep_start=True, before_epoch=unfreeze)
+        assert told == [(epoch, True) for epoch in (1, 2, 3, 4)] and joined == [1, 2, 3, 4]
+        assert history["epoch"].tolist() == [0, 1, 2, 3, 4] and history["best"].sum() == 1
+
     @pytest.mark.parametrize("shown", [True, False])
     def test_the_bar_is_that_of_tqdm_which_the_environment_hides(
         self, net: nn.Linear, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -424,3 +439,32 @@ def test_a_penalty_trains_but_is_not_reported(net: nn.Linear) -> None:
     assert (held.weight - start).norm() < 0.9 * (free.weight - start).norm()
     zero = fit(copy.deepcopy(free), epochs=1, penalty=lambda: torch.tensor(1e6))
     assert zero["train_loss"].iloc[0] < 10 and one["train_loss"].iloc[0] < 10 and len(other) == 1
+
+
+class TestFitHead:
+    FEATURES, LABELS = torch.cat([x for x, _ in points(20, 21)]), torch.cat([y for _, y in points(20, 21)])
+
+    def heads(self, *seeds: int, **options: object) -> list[nn.Module]:
+        made = []
+        for seed in seeds:
+            torch.manual_seed(0)
+            made.append(nn.Linear(2, 2))
+            rows = self.FEATURES, self.LABELS
+            tl.train.fit_head(made[-1], rows, points(8, seed=1)[0], seed=seed, **options)
+        return made
+
+    def test_it_learns_and_the_seed_decides_the_order(self) -> None:
+        first, again, other = self.heads(0, 0, 1, epochs=3, lr=0.05)
+        assert same(first, again) and not same(first, other)
+        assert tl.train.evaluate(self.heads(0, lr=0.05)[0], points(8, seed=1))["accuracy"] == 1.0
+
+    def test_it_is_fit_with_adamw_and_shuffled_batches(self) -> None:
+        torch.manual_seed(0)
+        by_hand = nn.Linear(2, 2)
+        order = torch.Generator().manual_seed(3)
+        batches = DataLoader(TensorDataset(self.FEATURES, self.LABELS), 32, shuffle=True, generator=order)
+        optimizer = torch.optim.AdamW(by_hand.parameters(), lr=1e-3, weight_decay=0.01)
+        weights = torch.tensor([0.5, 1.5])
+        val = points(8, seed=1)
+        tl.train.fit(by_hand, batches, val, optimizer, 60, patience=10, class_weights=weights)
+        assert same(by_hand, *self.heads(3, class_weights=weights))
