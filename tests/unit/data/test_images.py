@@ -449,7 +449,9 @@ class TestSplitsOfAProfile:
         whole = tl.data.split(tl.data.load(p.image_data), 20, 10, 16, 3)
         assert found.val.images == whole.val.images and found.test.images == whole.test.images
         assert found.train.images == tl.data.subset(whole.train, 20, 3).images
-        assert sorted(found.train.images) == sorted(whole.train.images) and found.train.images != whole.train.images
+        assert (
+            sorted(found.train.images) == sorted(whole.train.images) and found.train.images != whole.train.images
+        )
 
     def test_fewer_labels_are_the_first_ones(self, p: tl.profile.Profile) -> None:
         few, many = tl.data.splits(p, 3, train=8), tl.data.splits(p, 3)

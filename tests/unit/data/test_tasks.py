@@ -151,3 +151,11 @@ def cut_places(noise: np.ndarray, side: int, seed: int) -> list[tuple[int, int, 
             found += [(y, x, length) for y, x in np.argwhere(fit > 0.9).tolist()]
     assert len(found) == 12
     return found
+
+
+@pytest.mark.parametrize("name", [*tl.data.PHOTOS, *tl.data.TEXTURES, "lfw_subset"])
+def test_a_photo_is_read_once_and_nobody_can_change_it(name: str) -> None:
+    pixels = tl.data.photo(name)
+    assert pixels is tl.data.photo(name)
+    with pytest.raises(ValueError, match="read-only"):
+        pixels[0] = 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tlhelpers as tl
-from tlhelpers.data import TextSet, _fetch
+from tlhelpers.data import TextSet, _fetch, _texts
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def ratings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def load(lines: list[str]) -> TextSet:
         monkeypatch.setattr(_fetch, "folder", lambda: tmp_path)
         (tmp_path / "products.txt").write_text("\r\n".join(lines) + "\r\n", encoding="utf-8")
-        return tl.data.load_texts.__wrapped__("products")
+        return _texts._rated.__wrapped__("products")
 
     return load
 
@@ -33,6 +33,15 @@ def test_the_four_domains_have_the_sizes_that_the_book_tells() -> None:
     assert found == {"movies": 10070, "products": 2977, "tweets": 3432, "editorials": 2931}
     for domain in tl.data.TEXT_DOMAINS:
         assert set(tl.data.load_texts(domain).labels.tolist()) == {0, 1}
+
+
+def test_no_caller_can_spoil_the_sentences_for_another() -> None:
+    first = tl.data.load_texts("movies")
+    first.labels[:] = 0
+    first.groups[:] = 0
+    first.texts.reverse()
+    again = tl.data.load_texts("movies")
+    assert again.labels.any() and again.groups.any() and again.texts == first.texts[::-1]
 
 
 def test_the_sign_of_a_clear_rating_is_the_label(ratings) -> None:
@@ -61,7 +70,7 @@ def test_missing_data_are_told_with_the_command_that_fetches_them(
 ) -> None:
     monkeypatch.setattr(_fetch, "folder", lambda: tmp_path)
     with pytest.raises(FileNotFoundError, match=r"movies\.txt is missing.*make setup"):
-        tl.data.load_texts.__wrapped__("movies")
+        _texts._rated.__wrapped__("movies")
 
 
 def test_a_set_needs_a_label_and_a_document_for_each_text() -> None:

@@ -373,11 +373,12 @@ class TestBackbone:
         net.train()
         assert net.net.layer1[1].training and not net.net.bn1.training
 
-
     def test_a_stage_is_had_by_name_or_told_with_those_that_exist(self, tiny: Callable[[], Backbone]) -> None:
         net = tiny()
         assert net.stage("layer1") == net.stages["layer1"]
-        with pytest.raises(KeyError, match="tiny has no stage 'layer9'; its stages are stem, layer1, layer2, head"):
+        with pytest.raises(
+            KeyError, match="tiny has no stage 'layer9'; its stages are stem, layer1, layer2, head"
+        ):
             net.stage("layer9")
 
     def test_mean_and_spread_are_those_of_the_transform(self, tiny: Callable[[], Backbone]) -> None:
