@@ -226,7 +226,7 @@ def read_committed(path: Path) -> NotebookNode | None:
         return None
     if seal != seal_of(notebook):
         raise BuildFailure(
-            f"book/{path.name} was edited by hand (its seal does not fit); {advice}, and edit {path.stem}.md instead."
+            f"book/{path.name} was edited by hand (its seal is broken); {advice}, and edit {path.stem}.md instead."
         )
     return notebook
 

@@ -1,7 +1,7 @@
 """What the code of a chapter reaches: modules of this repository, stored tables, figures.
 
 From this the build makes a chapter's key. It has to be sound before it is fine: a module counts when the code
-could use it, and where a name cannot be followed, its whole package does. Docstrings and comments count for nothing.
+could use it, and where a name cannot be followed, its whole package does. Docstrings and comments do not count.
 """
 
 from __future__ import annotations

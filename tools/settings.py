@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 
+# Threads that wait at a barrier sleep. By default they spin, and beside another busy process they starve the one
+# they wait for: a chapter took seven times as long. `make numbers` measures it.
+PATIENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 SETTINGS = {
+    **PATIENT,
     "TQDM_DISABLE": "1",
-    # Threads that wait at a barrier sleep. By default they spin, and beside another busy process they starve the
-    # thread that they wait for: a chapter took seven times as long, see `python -m tools.numbers contention`.
-    "OMP_WAIT_POLICY": "PASSIVE",
     "JUPYTER_PREFER_ENV_PATH": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     # tqdm's advice to install widgets, which nothing here draws.
