@@ -107,12 +107,6 @@ def _directive(name: str, argument: str, rows: list[str], context: Context) -> s
             title, text = name.capitalize(), f"{argument}\n{text}".strip("\n")
         fold = "dropdown" in options.get("class", "")
         return (_folded if fold else _quoted)(title, to_plain(text, context))
-    if name == "figure":
-        _allow(name, options, ("alt", "name", "width", "align", "class", "height", "figclass"), context)
-        if not options.get("alt"):
-            raise context.fail(f"the figure {argument!r} has no alt text")
-        caption = f"\n\n**Figure.** {to_plain(text, context)}" if text else ""
-        return f"![{options['alt']}]({argument}){caption}"
     if name == "exercise":
         _allow(name, options, ("label", "class", "nonumber"), context)
         title = f"Exercise: {_inline(argument, context)}" if argument else "Exercise"
@@ -122,9 +116,6 @@ def _directive(name: str, argument: str, rows: list[str], context: Context) -> s
         if argument not in context.book.labels:
             raise context.fail(f"a solution points to the unknown exercise {argument!r}")
         return _folded(f"Solution: {context.book.labels[argument][1]}", to_plain(text, context))
-    if name == "math":
-        _allow(name, options, ("label", "nowrap"), context)
-        return "$$\n" + f"{argument}\n{text}".strip("\n") + "\n$$"
     raise context.fail(f"the directive {{{name}}} is not one that a notebook can show")
 
 
@@ -178,13 +169,6 @@ def _titled(content: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", content)
 
 
-def _doc(content: str, context: Context) -> str:
-    text, target = _titled(content)
-    stem = Path(target).name.removesuffix(".md")
-    address = _address(f"{stem}.md", context)
-    return f"[{text or context.book.titles[stem]}]({address})"
-
-
 def _ref(content: str, context: Context) -> str:
     text, label = _titled(content)
     if label not in context.book.labels:
@@ -233,10 +217,9 @@ def _role(name: str, content: str, context: Context) -> str:
         return _glue(content, context)
     if name in ("cite:t", "cite:p", "cite"):
         return _cite(content, context, brackets=name != "cite:t")
-    if name == "doc":
-        return _doc(content, context)
     if name == "ref":
         return _ref(content, context)
-    if name == "math":
-        return f"${content}$"
+    if name == "term":
+        text, term = _titled(content)
+        return f"**{text or term}**"
     raise context.fail(f"the role {{{name}}} in {content!r} is not one that a notebook can show")

@@ -13,90 +13,42 @@ from typing import Any
 from docutils import nodes
 from latex2mathml.converter import convert
 from sphinx.application import Sphinx
-from sphinx.locale import _
 from sphinx.util import logging
-from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
 
 logger = logging.getLogger(__name__)
 
-#: Operators that latex2mathml leaves as unknown commands.
-OPERATORS = ("argmin", "argmax", "arg", "softmax", "Var", "Pr")
-#: Environments that it knows under another name only.
-ENVIRONMENTS = {
-    "aligned": "align*",
-    "align": "align*",
-    "split": "align*",
-    "gathered": "align*",
-    "gather": "align*",
-}
 
+def to_mathml(latex: str, display: str = "inline") -> str:
+    """Convert LaTeX without its delimiters to a ``<math>`` element, ``inline`` or on its own line (``block``).
 
-def to_mathml(latex: str, display: bool = False) -> str:
-    r"""Convert one LaTeX formula to a ``<math>`` element.
-
-    Parameters
-    ----------
-    latex
-        Formula without delimiters.
-    display
-        True for a formula on its own line.
-
-    Returns
-    -------
-    str
-        MathML with the source in ``alttext``.
-
-    Raises
-    ------
-    ValueError
-        If a command is not understood; the message names it.
+    Raises ``ValueError``, with the command's name, where one is not understood.
     """
-    source = latex.strip()
-    text = source
-    for name in OPERATORS:
-        text = re.sub(rf"\\{name}(?![A-Za-z])", rf"\\operatorname{{{name}}}", text)
-    for old, new in ENVIRONMENTS.items():
-        text = text.replace(rf"\begin{{{old}}}", rf"\begin{{{new}}}").replace(rf"\end{{{old}}}", rf"\end{{{new}}}")
-    if display and r"\\" in text and r"\begin" not in text:
-        text = rf"\begin{{align*}}{text}\end{{align*}}"
-    markup = convert(text, display="block" if display else "inline")
-    unknown = re.search(r">\s*(\\[A-Za-z]+|&)\s*<", markup)
-    if unknown:
-        raise ValueError(f"no MathML for {unknown.group(1)} in: {source}")
-    alttext = html.escape(" ".join(source.split()), quote=True)
-    return markup.replace("<math ", f'<math alttext="{alttext}" ', 1)
+    markup = convert(latex.strip(), display=display)
+    if unknown := re.search(r">\s*(\\[A-Za-z]+|&)\s*<", markup):
+        raise ValueError(f"no MathML for {unknown[1]} in: {latex.strip()}")
+    source = html.escape(" ".join(latex.split()))
+    return markup.replace("<math ", f'<math alttext="{source}" ', 1)
 
 
-def _render(self: HTML5Translator, node: nodes.Element, display: bool) -> str:
+def _write(self: HTML5Translator, node: nodes.Element, opening: str, closing: str, display: str) -> None:
     try:
-        return to_mathml(node.astext(), display)
+        if node.get("number"):
+            raise ValueError("formulas have no numbers here; take the label away and say it in words")
+        self.body.append(opening + to_mathml(node.astext(), display) + closing)
     except Exception as error:
         logger.warning("formula: %s", error, location=node, type="mathml")
-        return f"<code>{html.escape(node.astext())}</code>"
+    raise nodes.SkipNode
 
 
 def visit_inline(self: HTML5Translator, node: nodes.math) -> None:
-    """Write an inline formula."""
-    self.body.append(f'<span class="math notranslate">{_render(self, node, False)}</span>')
-    raise nodes.SkipNode
+    _write(self, node, '<span class="math notranslate">', "</span>", "inline")
 
 
 def visit_block(self: HTML5Translator, node: nodes.math_block) -> None:
-    """Write a formula on its own line, with its number and a link to it where it has a label."""
-    # The group carries a name: a wide formula scrolls on a phone, so the keyboard must be able to reach it.
-    number = get_node_equation_number(self, node) if node.get("number") else None
-    label = _("Equation %s") % number if number else _("Equation")
-    self.body.append(
-        self.starttag(node, "div", CLASS="math notranslate tl-equation", role="group", **{"aria-label": label})
-    )
-    self.body.append(f'<div class="tl-equation-body">{_render(self, node, True)}</div>')
-    if number:
-        self.body.append(f'<span class="eqno">({number})')
-        self.add_permalink_ref(node, _("Link to this equation"))
-        self.body.append("</span>")
-    self.body.append("</div>\n")
-    raise nodes.SkipNode
+    # The group has a name: a wide formula scrolls on a phone, so the keyboard must be able to reach it.
+    box = '<div class="math notranslate tl-equation" role="group" aria-label="Equation">'
+    _write(self, node, f'{box}<div class="tl-equation-body">', "</div></div>\n", "block")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
