@@ -37,6 +37,8 @@ __all__ = ["ROOT", "SETTINGS", "TEMPLATE", "BuildFailure", "Chapter", "build", "
 ROOT = Path(__file__).resolve().parent.parent
 # Executed, rendered and derived like a chapter, but a tool: it has no question, quiz, exercises or claims.
 TEMPLATE = "17-your-own-data"
+# Where the cards of stored tables on a chapter's page lead.
+MADE = "how-these-numbers-were-made.html"
 
 
 class BuildFailure(RuntimeError):
@@ -326,32 +328,18 @@ def fill_cache(executed: list[tuple[Chapter, NotebookNode]], root: Path) -> None
     shutil.rmtree(folder, ignore_errors=True)
     cache = get_cache(folder)
     for chapter, notebook in executed:
-        ready = notebooks.redrawn(notebook, chapter.name)
+        ready = notebooks.redrawn(notebook, chapter.name, MADE)
         bundle = CacheBundleIn(ready, str(chapter.path), data={"execution_seconds": 0.0})
         cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def render(root: Path) -> None:
-    """Run jupyter-book from nothing: a second, partial run would forget the warnings of the first."""
+    """Render the pages from nothing: a second, partial run would forget the warnings of the first."""
     out = root / "_build"
     for name in ("html", ".doctrees", "jupyter_execute"):
         shutil.rmtree(out / name, ignore_errors=True)
-    start = "from jupyter_book.cli.main import main; main()"
-    command = [
-        sys.executable,
-        "-c",
-        start,
-        "build",
-        ".",
-        "--path-output",
-        ".",
-        "-W",
-        "-n",
-        "--keep-going",
-        "--all",
-    ]
     done = subprocess.run(
-        command,
+        [sys.executable, "-m", "tools.pages"],
         check=False,
         cwd=root,
         stdout=subprocess.PIPE,

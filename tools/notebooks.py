@@ -216,10 +216,11 @@ def check_removed(source: NotebookNode, chapter: str) -> None:
             missing -= bound
 
 
-def redrawn(notebook: NotebookNode, chapter: str) -> NotebookNode:
+def redrawn(notebook: NotebookNode, chapter: str, made: str = "") -> NotebookNode:
     """A copy in which claims, quizzes and cards look as today's package and texts make them.
 
-    Their outputs carry a record, so that a new look or a quiz's text executes nothing.
+    Their outputs carry a record, so that a new look or a quiz's text executes nothing. Cards link to the address
+    `made`, which a notebook lacks.
 
     Raises `ConversionError` when one cannot be drawn.
     """
@@ -230,7 +231,7 @@ def redrawn(notebook: NotebookNode, chapter: str) -> NotebookNode:
                 from tlhelpers.book._render import rerender
 
                 try:
-                    data = rerender(record)
+                    data = rerender(record, made)
                 except (ValueError, KeyError, TypeError, OSError) as error:
                     raise ConversionError(f"book/{chapter}.md: {next(iter(record))}: {error}") from error
                 if data is not None:

@@ -137,7 +137,7 @@ def prepare(patch: pytest.MonkeyPatch) -> None:
     patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     patch.delenv("TLHELPERS_PROFILE", raising=False)
     patch.delenv("TLHELPERS_DATA", raising=False)
-    draw_claims(patch, lambda record: None)
+    draw_claims(patch, lambda record, made: None)
 
     def render(root: Path) -> None:
         shutil.rmtree(root / "_build" / "html", ignore_errors=True)
@@ -147,7 +147,9 @@ def prepare(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(build, "render", render)
 
 
-def draw_claims(patch: pytest.MonkeyPatch, rerender: Callable[[dict[str, Any]], dict[str, str] | None]) -> None:
+def draw_claims(
+    patch: pytest.MonkeyPatch, rerender: Callable[[dict[str, Any], str], dict[str, str] | None]
+) -> None:
     """Put another function in the place of the one that draws claims, quizzes and cards."""
     module = ModuleType("tlhelpers.book._render")
     module.rerender = rerender  # type: ignore[attr-defined]
@@ -345,21 +347,21 @@ def test_same_source_same_file(tree: Path) -> None:
 
 
 def test_claims_are_drawn_anew_without_a_run(tree: Path, ran: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def rerender(record: dict[str, Any]) -> dict[str, str] | None:
-        return {"text/plain": f"Claim: {record['claim']['text']}"}
+    def rerender(record: dict[str, Any], made: str) -> dict[str, str] | None:
+        return {"text/plain": f"Claim: {record['claim']['text']} {made}"}
 
     draw_claims(monkeypatch, rerender)
     edit(tree / "book" / "01-a.md", "It is", "Now it is")
     build.build(tree)
     claim = notebook_of(tree).cells[-1].outputs[0]
-    assert ran == [] and claim.data == {"text/plain": "Claim: Two is even."}
+    assert ran == [] and claim.data == {"text/plain": "Claim: Two is even. "}
     assert claim.metadata.tlhelpers.claim.text == "Two is even."
     cached = next((tree / "_build" / ".jupyter_cache").rglob("base.ipynb")).read_text(encoding="utf-8")
-    assert "Claim: Two is even." in cached
+    assert "Claim: Two is even. how-these-numbers-were-made.html" in cached
 
 
 def test_a_claim_that_cannot_be_drawn_names_its_chapter(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def rerender(record: dict[str, Any]) -> dict[str, str] | None:
+    def rerender(record: dict[str, Any], made: str) -> dict[str, str] | None:
         raise ValueError("no verdict 'perhaps'")
 
     draw_claims(monkeypatch, rerender)
