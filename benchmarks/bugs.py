@@ -31,8 +31,8 @@ from tqdm import tqdm
 
 import tlhelpers as tl
 from benchmarks import recipes
-from tlhelpers.backbones import Backbone
 from tlhelpers.data import ImageSet
+from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
 NAME, COMMAND = "bugs", "python -m benchmarks.bugs"
@@ -73,15 +73,15 @@ def transforms() -> dict[str, Callable]:
     raw = [*right.transforms[:-2], v2.ToDtype(torch.float32, scale=False), right.transforms[-1]]
     return {
         "right": right,
-        "ImageNet": tl.backbones.preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        "own": tl.backbones.preprocessing(SIZE, (mean,) * 3, (std,) * 3),
+        "ImageNet": tl.models.preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        "own": tl.models.preprocessing(SIZE, (mean,) * 3, (std,) * 3),
         "0 to 255": v2.Compose(raw),
         "mirrored": v2.Compose([*right.transforms, v2.functional.horizontal_flip]),
     }
 
 
 def _net(seed: int = 0) -> Backbone:
-    return tl.backbones.load(profile().backbone, len(cells().classes), image_size=SIZE, seed=seed)
+    return tl.models.load(profile().backbone, len(cells().classes), image_size=SIZE, seed=seed)
 
 
 @cache
@@ -89,7 +89,7 @@ def features(kind: str) -> np.ndarray:
     """Return frozen features ``[N, width]`` of all images prepared in one way."""
     net = _net()
     net.transform = transforms()[kind]
-    return tl.features.compute(net, cells())[0].numpy()
+    return tl.look.extract(net, cells())[0].numpy()
 
 
 def judge() -> Pipeline:
@@ -98,7 +98,7 @@ def judge() -> Pipeline:
 
 
 def _scores(model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    return tl.measures.scores(model.predict_proba(x), y)
+    return tl.stats.scores(model.predict_proba(x), y)
 
 
 def normalization(seed: int) -> Iterator[Row]:
@@ -223,13 +223,13 @@ def fit_head(net: Backbone, seed: int, train: np.ndarray, val: np.ndarray, epoch
     order = torch.Generator().manual_seed(seed)
     batches = DataLoader(TensorDataset(x[train], y[train]), 32, shuffle=True, generator=order)
     optimizer = torch.optim.AdamW(net.head.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
-    weights = tl.training.class_weights(cells().labels[train])
-    tl.training.fit(net.head, batches, [(x[val], y[val])], optimizer, epochs, class_weights=weights, patience=10)
+    weights = tl.train.class_weights(cells().labels[train])
+    tl.train.fit(net.head, batches, [(x[val], y[val])], optimizer, epochs, class_weights=weights, patience=10)
 
 
 def mode(seed: int) -> Iterator[Row]:
     """Serve a network in train mode, in batches of different make, beside the same network in eval mode."""
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     part, y = parts(seed), cells().labels
     test = part["test"]
     net = _net(seed)
@@ -245,7 +245,7 @@ def mode(seed: int) -> Iterator[Row]:
         batches = tl.data.loader(cells().take(index), net.transform, size)
         with torch.no_grad():
             out = [net.net(x.to(memory_format=torch.channels_last)) for x, _ in batches]
-        yield {"variant": variant, **tl.measures.scores(torch.cat(out).softmax(dim=1).numpy(), y[index])}
+        yield {"variant": variant, **tl.stats.scores(torch.cat(out).softmax(dim=1).numpy(), y[index])}
 
 
 def drift(seed: int, epochs: int = 5) -> Iterator[Row]:
@@ -260,21 +260,21 @@ def drift(seed: int, epochs: int = 5) -> Iterator[Row]:
 
     def judged(head: nn.Module, inputs: torch.Tensor) -> Row:
         with torch.no_grad():
-            return tl.measures.scores(head(inputs).softmax(dim=1).numpy(), y[test])
+            return tl.stats.scores(head(inputs).softmax(dim=1).numpy(), y[test])
 
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     still = _net(seed)
     fit_head(still, seed, part["train"], part["val"], epochs)
     yield {"variant": "held", **judged(still.head, x[test])}
-    tl.profile.seed_everything(seed)
-    net = tl.freezing.freeze(_net(seed)).to(memory_format=torch.channels_last)
+    tl.seed_everything(seed)
+    net = tl.models.freeze(_net(seed)).to(memory_format=torch.channels_last)
     batches = tl.data.loader(train, net.transform, 32, shuffle=True, seed=seed, keep=True)
     optimizer = torch.optim.AdamW(net.head.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
-    weights = tl.training.class_weights(train.labels)
+    weights = tl.train.class_weights(train.labels)
     watched = tl.data.loader(val, net.transform, 64, keep=True)
     # The plain network knows nothing of frozen stages, so its train() wakes every BatchNorm.
-    tl.training.fit(net.net, batches, watched, optimizer, epochs, class_weights=weights)
-    moved = tl.features.compute(net, cells().take(test))[0]
+    tl.train.fit(net.net, batches, watched, optimizer, epochs, class_weights=weights)
+    moved = tl.look.extract(net, cells().take(test))[0]
     yield {"variant": "moving", **judged(net.head, moved)}
     yield {"variant": "another head", **judged(still.head, moved)}
 
@@ -284,7 +284,7 @@ TUNED = ("working", "one rate, 1e-3", "one rate, 1e-2", "stem left out", "optimi
 
 def tune(variant: str, seed: int) -> tuple[dict[str, float], pd.DataFrame]:
     """Run both stages with 200 labels and one bug of the optimizer; return test scores and epochs of stage 2."""
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     part = parts(seed)
     train, val, test = part["train"][:TUNED_LABELS], part["val"], part["test"]
     net = _net(seed)
@@ -292,11 +292,11 @@ def tune(variant: str, seed: int) -> tuple[dict[str, float], pd.DataFrame]:
         net.head.requires_grad_(False)
     else:
         fit_head(net, seed, train, val)
-    tl.freezing.hold_norms(net.to(memory_format=torch.channels_last))
+    tl.models.freeze_norms(net.to(memory_format=torch.channels_last))
     if variant.startswith("one rate"):
         groups: list[Row] = [{"params": list(net.parameters()), "lr": float(variant.split(", ")[1])}]
     else:
-        groups = tl.rates.groups(net, head=recipes.HEAD_RATE, backbone=recipes.BACKBONE_RATE)
+        groups = tl.train.param_groups(net, head_lr=recipes.HEAD_RATE, backbone_lr=recipes.BACKBONE_RATE)
     if variant == "stem left out":
         groups = [group for group in groups if not group["name"].startswith("stem")]
     images = cells()
@@ -305,18 +305,18 @@ def tune(variant: str, seed: int) -> tuple[dict[str, float], pd.DataFrame]:
     )
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
     steps = TUNED_EPOCHS * len(batches)
-    schedule = tl.rates.warmup_cosine(optimizer, steps, warmup=steps // 4)
-    history = tl.training.fit(
+    schedule = tl.train.warmup_cosine(optimizer, steps, warmup=steps // 4)
+    history = tl.train.fit(
         net,
         batches,
         tl.data.loader(images.take(val), net.transform, 64, keep=True),
         optimizer,
         TUNED_EPOCHS,
         schedule,
-        class_weights=tl.training.class_weights(images.labels[train]),
+        class_weights=tl.train.class_weights(images.labels[train]),
     )
-    found = tl.training.predict(net, tl.data.loader(images.take(test), net.transform, 64))
-    return tl.measures.scores(*found), history
+    found = tl.train.predict_proba(net, tl.data.loader(images.take(test), net.transform, 64))
+    return tl.stats.scores(*found), history
 
 
 def optimizer(seed: int) -> Iterator[Row]:
@@ -348,7 +348,7 @@ BUGS: dict[str, tuple[Callable[[int], Iterator[Row]], tuple[int, ...]]] = {
 
 def main(bugs: Iterable[str] = BUGS) -> None:
     """Run what is missing of these bugs, bug by bug on the first seed before the second."""
-    path = tl.results.folder() / f"{NAME}.csv"
+    path = tl.book.folder() / f"{NAME}.csv"
     lock = FileLock(Path(tempfile.gettempdir()) / f"tlhelpers-{NAME}.lock")
 
     def stored() -> list[Row]:
@@ -368,7 +368,7 @@ def main(bugs: Iterable[str] = BUGS) -> None:
         with lock:
             if not there(bug, seed):
                 rows = [*stored(), *({"seconds": each} | row for row in new)]
-                tl.results.save(NAME, pd.DataFrame(rows), COMMAND)
+                tl.book.save(NAME, pd.DataFrame(rows), COMMAND)
 
 
 if __name__ == "__main__":

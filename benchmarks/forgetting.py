@@ -26,10 +26,8 @@ from torch import nn
 from tqdm import tqdm
 
 import tlhelpers as tl
-from tlhelpers import data, forgetting, freezing, inside, rates, similarity, targets, text, trainer
-from tlhelpers.backbones import Backbone
-from tlhelpers.data import ImageSet
-from tlhelpers.text import TextSplits
+from tlhelpers.data import ImageSet, TextSplits
+from tlhelpers.models import Backbone
 
 NAME, COMMAND = "forgetting", "python -m benchmarks.forgetting"
 SEEDS = (0, 1, 2)
@@ -70,16 +68,16 @@ def photos(count: int = PHOTOS) -> ImageSet:
     rng = np.random.default_rng(12)
     images = []
     for number in range(count):
-        whole = targets.picture(targets.PHOTOS[number % len(targets.PHOTOS)])
+        whole = tl.data.photo(tl.data.PHOTOS[number % len(tl.data.PHOTOS)])
         side = int(rng.uniform(0.4, 1.0) * min(whole.shape[:2]))
         y, x = (int(rng.integers(0, size - side + 1)) for size in whole.shape[:2])
         images.append(np.ascontiguousarray(whole[y : y + side, x : x + side]))
-    return ImageSet(images, np.arange(count) % len(targets.PHOTOS), targets.PHOTOS)
+    return ImageSet(images, np.arange(count) % len(tl.data.PHOTOS), tl.data.PHOTOS)
 
 
 def named(net: Backbone, classifier: nn.Module) -> torch.Tensor:
     """Return the class that the source's classifier names for each photo ``[N]``, on the features of ``net``."""
-    features, _ = tl.features.compute(net, photos())
+    features, _ = tl.look.extract(net, photos())
     with torch.no_grad():
         return classifier(features).argmax(dim=1)
 
@@ -87,7 +85,7 @@ def named(net: Backbone, classifier: nn.Module) -> torch.Tensor:
 @lru_cache(maxsize=1)
 def original() -> tuple[nn.Module, torch.Tensor]:
     """Return the ImageNet classifier of the untouched network, and what it names for each photo."""
-    net = inside.source_network(tl.profile.current().backbone, SIDE)
+    net = tl.models.load(tl.profile.current().backbone, image_size=SIDE)
     return net.head.cpu(), named(net, net.head)
 
 
@@ -95,12 +93,12 @@ def image_run(arm: str, seed: int) -> dict[str, float]:
     """Tune on solar cells and return AUROC there and agreement on the photos."""
     p = tl.profile.current()
     rate, held = IMAGE_ARMS[arm]
-    parts = data.split(data.load(p.image_data), LABELS, p.n_val, 400, seed)
-    net = tl.backbones.load(p.backbone, 2, image_size=SIDE, seed=seed).to(memory_format=torch.channels_last)
+    parts = tl.data.split(tl.data.load(p.image_data), LABELS, p.n_val, 400, seed)
+    net = tl.models.load(p.backbone, 2, image_size=SIDE, seed=seed).to(memory_format=torch.channels_last)
     if rate is None:
-        freezing.freeze(net)
-    freezing.hold_norms(net, held)
-    groups = rates.groups(net, head=HEAD_RATE, backbone=rate or HEAD_RATE)
+        tl.models.freeze(net)
+    tl.models.freeze_norms(net, held)
+    groups = tl.train.param_groups(net, head_lr=HEAD_RATE, backbone_lr=rate or HEAD_RATE)
     optimizer = torch.optim.AdamW(groups)
     net.train()
     if rate is None and not held:
@@ -114,7 +112,7 @@ def image_run(arm: str, seed: int) -> dict[str, float]:
     for rows in endless(len(x), seed, STEPS):
         step(optimizer, nn.functional.cross_entropy(net(x[rows]), y[rows]))
     classifier, before = original()
-    scores = tl.training.evaluate(net, data.loader(parts.test, net.transform, 64))
+    scores = tl.train.evaluate(net, tl.data.loader(parts.test, net.transform, 64))
     agreement = float((named(net, classifier) == before).float().mean())
     return {"before": 1.0, "source": agreement, "target": scores["auroc"]}
 
@@ -148,9 +146,9 @@ class Classifier(nn.Module):
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return ``[B, 384]`` for token numbers and mask ``[B, 2, T]``; what is only padding is not computed."""
         ids, mask = x[:, :, : int(x[:, 1].sum(dim=1).max())].unbind(dim=1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=trainer.has_bf16()):
+        with torch.autocast("cpu", torch.bfloat16, enabled=tl.train.has_bf16()):
             states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        return text.mean_pool(states.float(), mask)
+        return tl.models.mean_pool(states.float(), mask)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits ``[B, 2]``."""
@@ -171,7 +169,7 @@ class Source(NamedTuple):
 @lru_cache(maxsize=1)
 def source(seed: int) -> Source:
     """Train the classifier of movie sentences."""
-    encoder = text.encoder()
+    encoder = tl.models.load_encoder()
 
     def tokens(splits: TextSplits) -> dict[str, Part]:
         found = {}
@@ -183,9 +181,9 @@ def source(seed: int) -> Source:
             found[name] = pairs, torch.from_numpy(part.labels)
         return found
 
-    movies = tokens(text.split(text.load("movies"), SOURCE, 300, TEST, seed))
-    tweets = tokens(text.split(text.load("tweets"), TARGET, 300, TEST, seed))
-    tl.profile.seed_everything(seed)
+    movies = tokens(tl.data.split_texts(tl.data.load_texts("movies"), SOURCE, 300, TEST, seed))
+    tweets = tokens(tl.data.split_texts(tl.data.load_texts("tweets"), TARGET, 300, TEST, seed))
+    tl.seed_everything(seed)
     net = Classifier(encoder.model)
     tune(net, movies["train"], SOURCE_RATE, EPOCHS, seed)
     return Source(net, movies, tweets)
@@ -229,12 +227,12 @@ def embed(net: Classifier, x: torch.Tensor) -> torch.Tensor:
 def scores(net: Classifier, part: Part) -> dict[str, float]:
     """Return accuracy and AUROC."""
     with torch.no_grad():
-        return tl.measures.scores(net.head(embed(net, part[0])).softmax(dim=1).numpy(), part[1].numpy())
+        return tl.stats.scores(net.head(embed(net, part[0])).softmax(dim=1).numpy(), part[1].numpy())
 
 
 def refitted(net: Classifier, train: Part, test: Part) -> float:
     """Return the accuracy of a linear classifier fitted anew on the features of ``train``."""
-    model = similarity.linear_classifier(0.01).fit(embed(net, train[0]).numpy(), train[1].numpy())
+    model = tl.look.linear_classifier(0.01).fit(embed(net, train[0]).numpy(), train[1].numpy())
     return float(model.score(embed(net, test[0]).numpy(), test[1].numpy()))
 
 
@@ -257,7 +255,7 @@ def text_run(arm: str, seed: int, kind: str = "", value: float = 0.0, part: str 
     start, movies, tweets = source(seed)
     before = at_the_start(seed, part)
     net = copy.deepcopy(start)
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     penalty, rehearse, rate = None, None, RATE
     if kind == "frozen":
         net.encoder.requires_grad_(False)
@@ -268,14 +266,14 @@ def text_run(arm: str, seed: int, kind: str = "", value: float = 0.0, part: str 
     if kind in ("full", "lora", "frozen"):
         rate = value
     elif kind == "replay":
-        rehearse = forgetting.replay(*movies["train"], forgetting.rehearsed(BATCH, value), seed)
+        rehearse = tl.train.replay(*movies["train"], tl.train.rehearsed(BATCH, value), seed)
     else:
-        weights = forgetting.snapshot(net)
+        weights = tl.train.snapshot(net)
         if kind == "ewc":
-            matters = forgetting.fisher(net, movies["train"][0][:FISHER], seed=seed)
-            penalty = lambda: forgetting.ewc(net, weights, matters, value)  # noqa: E731
+            matters = tl.train.fisher(net, movies["train"][0][:FISHER], seed=seed)
+            penalty = lambda: tl.train.ewc(net, weights, matters, value)  # noqa: E731
         else:
-            penalty = lambda: forgetting.l2sp(net, weights, value)  # noqa: E731
+            penalty = lambda: tl.train.l2sp(net, weights, value)  # noqa: E731
     began = time.perf_counter()
     tune(net, tweets["train"], rate, EPOCHS, seed, penalty, rehearse)
     seconds = time.perf_counter() - began
@@ -303,14 +301,14 @@ def cells() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Run what is missing."""
-    path = tl.results.folder() / f"{NAME}.csv"
+    path = tl.book.folder() / f"{NAME}.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
     missing = [cell for cell in cells() if not any(cell.items() <= row.items() for row in rows)]
     for cell in tqdm(missing, unit="run"):
         began = time.perf_counter()
         found = (image_run if cell["experiment"] == "images" else text_run)(cell["arm"], cell["seed"])
         rows.append(cell | found | {"seconds": time.perf_counter() - began})
-        tl.results.save(NAME, pd.DataFrame(rows), COMMAND)
+        tl.book.save(NAME, pd.DataFrame(rows), COMMAND)
 
 
 def choose() -> pd.DataFrame:

@@ -22,7 +22,7 @@ def fill(name: str, command: str, cells: Iterable[dict[str, Any]], run: Callable
     A row holds the cell, the scores on the test set, ``watched_accuracy`` (the best validation accuracy of any
     epoch, which is what a report without a test set would quote) and ``seconds``.
     """
-    path = tl.results.folder() / f"{name}.csv"
+    path = tl.book.folder() / f"{name}.csv"
     lock = FileLock(Path(tempfile.gettempdir()) / f"tlhelpers-{name}.lock")
 
     def stored() -> list[dict[str, Any]]:
@@ -37,5 +37,5 @@ def fill(name: str, command: str, cells: Iterable[dict[str, Any]], run: Callable
         # Another process may fill other cells of the same table meanwhile.
         with lock:
             rows = [*stored(), cell | found.scores | {"watched_accuracy": watched, "seconds": seconds}]
-            tl.results.save(name, pd.DataFrame(rows), command)
+            tl.book.save(name, pd.DataFrame(rows), command)
     return pd.DataFrame(stored())

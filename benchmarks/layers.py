@@ -15,7 +15,6 @@ import torch
 
 import tlhelpers as tl
 from benchmarks import grid, recipes
-from tlhelpers import inside, pictures
 from tlhelpers.data import Splits
 from tlhelpers.profile import Profile
 
@@ -27,17 +26,19 @@ def two_stage(splits: Splits, p: Profile, seed: int) -> recipes.Run:
 
     A network handed back untouched would count as one that tuning left alone.
     """
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     net = recipes.pretrained(splits, p, seed)
     recipes.fit_head(net, splits, p, seed)
-    tl.freezing.hold_norms(tl.freezing.thaw(net))
-    optimizer = torch.optim.AdamW(tl.rates.groups(net, head=recipes.HEAD_RATE, backbone=recipes.BACKBONE_RATE))
+    tl.models.freeze_norms(tl.models.unfreeze(net))
+    optimizer = torch.optim.AdamW(
+        tl.train.param_groups(net, head_lr=recipes.HEAD_RATE, backbone_lr=recipes.BACKBONE_RATE)
+    )
     return recipes.tune(net, net.transform, splits, p, seed, optimizer)
 
 
 def random(splits: Splits, p: Profile, seed: int) -> recipes.Run:
     """Return the network with random weights, untrained."""
-    net = tl.backbones.load(
+    net = tl.models.load(
         p.backbone, len(splits.train.classes), pretrained=False, image_size=p.image_size, seed=seed
     )
     history = pd.DataFrame({"val_accuracy": [float("nan")]})
@@ -50,11 +51,11 @@ RECIPES = {"two-stage": two_stage, "full": recipes.full, "full-fast": recipes.fu
 def moved(run: recipes.Run, splits: Splits, p: Profile, seed: int) -> dict[str, float]:
     """Return the CKA with the pretrained network for each stage and kind of picture."""
     start = recipes.pretrained(splits, p, seed)
-    photos = pictures.pieces(pictures.photographs(), 60, side=0, seed=seed)
+    photos = tl.data.pieces(tl.data.photographs(), 60, side=0, seed=seed)
     found = {}
     for kind, images in (("cells", splits.test), ("photos", photos)):
-        (before, _), (after, _) = (inside.pooled(net, images) for net in (start, run.net))
-        found |= {f"{kind}:{stage}": inside.cka(before[stage], after[stage]) for stage in before}
+        (before, _), (after, _) = (tl.look.pooled(net, images) for net in (start, run.net))
+        found |= {f"{kind}:{stage}": tl.look.cka(before[stage], after[stage]) for stage in before}
     return found
 
 

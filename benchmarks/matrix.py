@@ -19,9 +19,8 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 import tlhelpers as tl
 from benchmarks import grid, recipes
-from tlhelpers import targets
-from tlhelpers.backbones import NORMS, Backbone
 from tlhelpers.data import ImageSet, Splits
+from tlhelpers.models import NORMS, Backbone
 from tlhelpers.profile import Profile
 
 NAME, COMMAND = "matrix", "python -m benchmarks.matrix"
@@ -41,10 +40,10 @@ def photos(seed: int) -> Splits:
     rng = np.random.default_rng(seed)
 
     def draw(count: int, left: float, right: float) -> ImageSet:
-        labels = np.arange(count) % len(targets.PHOTOS)
-        names = [targets.PHOTOS[label] for label in labels.tolist()]
-        images = [targets.crop(targets.picture(name), left, right, rng)[0] for name in names]
-        return ImageSet(images, labels, targets.PHOTOS)
+        labels = np.arange(count) % len(tl.data.PHOTOS)
+        names = [tl.data.PHOTOS[label] for label in labels.tolist()]
+        images = [tl.data.crop(tl.data.photo(name), left, right, rng)[0] for name in names]
+        return ImageSet(images, labels, tl.data.PHOTOS)
 
     return Splits(*(draw(*strip) for strip in STRIPS))
 
@@ -60,8 +59,8 @@ def depth(seed: int) -> Splits:
     def draw(count: int, left: float, right: float) -> ImageSet:
         found: dict[int, list[np.ndarray]] = {0: [], 1: []}
         while min(len(images) for images in found.values()) < count // 2:
-            image, y, x = targets.crop(photo, left, right, rng)
-            inside = disparity[y : y + targets.SIDE, x : x + targets.SIDE]
+            image, y, x = tl.data.crop(photo, left, right, rng)
+            inside = disparity[y : y + tl.data.CROP_SIDE, x : x + tl.data.CROP_SIDE]
             found[int(np.median(inside[np.isfinite(inside)]) > middle)].append(image)
         images = [one for pair in zip(found[0], found[1], strict=False) for one in pair][:count]
         return ImageSet(images, np.arange(count) % 2, ("far", "near"))
@@ -125,7 +124,7 @@ class Tail(nn.Module):
 def described(task: str, seed: int) -> tuple[tuple[Part, ...], Splits]:
     """Return train, validation and test part as tensors, so that all runs of a task and seed share the work."""
     p, splits = tl.profile.current(), TASKS[task](seed)
-    net = tl.backbones.load(p.backbone, image_size=targets.SIDE).to(memory_format=torch.channels_last).eval()
+    net = tl.models.load(p.backbone, image_size=tl.data.CROP_SIDE).to(memory_format=torch.channels_last).eval()
     body: Any = net.net
     parts = []
     for images in splits:
@@ -157,19 +156,19 @@ def fit(
 ) -> recipes.Run:
     """Train for ``rounds`` of ``steps``, keep the best round by validation AUROC, and score the test part."""
     (x, y), val, test = data
-    history = tl.training.fit(
+    history = tl.train.fit(
         net,
         batches(x, y, steps, seed),
         list(zip(*(part.split(100) for part in val), strict=True)),
         optimizer,
         rounds,
         scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=rounds * steps),
-        class_weights=tl.training.class_weights(y.numpy()),
+        class_weights=tl.train.class_weights(y.numpy()),
         monitor="auroc",
-        start_counts=start_counts,
+        keep_start=start_counts,
     )
-    found = tl.training.predict(net, list(zip(*(part.split(100) for part in test), strict=True)))
-    return recipes.Run(net, history, tl.measures.scores(*found))
+    found = tl.train.predict_proba(net, list(zip(*(part.split(100) for part in test), strict=True)))
+    return recipes.Run(net, history, tl.stats.scores(*found))
 
 
 def scratch(data: list[Part], classes: int, seed: int, rate: float) -> recipes.Run:
@@ -182,7 +181,7 @@ def scratch(data: list[Part], classes: int, seed: int, rate: float) -> recipes.R
 def frozen(data: list[Part], classes: int, seed: int) -> tuple[Backbone, recipes.Run]:
     """Train a new head on frozen features; return the whole network, too."""
     p = tl.profile.current()
-    net = tl.backbones.load(p.backbone, classes, image_size=targets.SIDE, seed=seed)
+    net = tl.models.load(p.backbone, classes, image_size=tl.data.CROP_SIDE, seed=seed)
     net.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.head.parameters(), lr=HEAD_RATE, weight_decay=0.01)
     return net, fit(net.head, optimizer, [(part.features, part.labels) for part in data], 20, 40, seed)
@@ -191,15 +190,15 @@ def frozen(data: list[Part], classes: int, seed: int) -> tuple[Backbone, recipes
 def tuned(data: list[Part], classes: int, seed: int, rate: float, last_only: bool) -> recipes.Run:
     """Train the head, then the last blocks or all of them with it, BatchNorm held."""
     net, _ = frozen(data, classes, seed)
-    tl.freezing.hold_norms(tl.freezing.thaw(net))
+    tl.models.freeze_norms(tl.models.unfreeze(net))
     if last_only:
-        tl.freezing.freeze(net, ["stem", *(f"blocks.{number}" for number in range(FIRST_TUNED))])
-    optimizer = torch.optim.AdamW(tl.rates.groups(net, head=HEAD_RATE, backbone=rate))
-    tl.rates.check(net, optimizer)
+        tl.models.freeze(net, ["stem", *(f"blocks.{number}" for number in range(FIRST_TUNED))])
+    optimizer = torch.optim.AdamW(tl.train.param_groups(net, head_lr=HEAD_RATE, backbone_lr=rate))
+    tl.train.check_groups(net, optimizer)
     if last_only:
         inputs = [(part.middle, part.labels) for part in data]
-        return fit(Tail(net), optimizer, inputs, 4, 16, seed, start_counts=True)
-    return fit(net, optimizer, [(part.pixels, part.labels) for part in data], 3, 16, seed, start_counts=True)
+        return fit(Tail(net), optimizer, inputs, 4, 16, seed, keep_start=True)
+    return fit(net, optimizer, [(part.pixels, part.labels) for part in data], 3, 16, seed, keep_start=True)
 
 
 def train(task: str, strategy: str, labels: int, seed: int, rate: float | None = None) -> recipes.Run:
@@ -213,7 +212,7 @@ def train(task: str, strategy: str, labels: int, seed: int, rate: float | None =
     )
     data = [Part(*(column[torch.tensor(chosen.images)] for column in whole)), *rest]
     classes = len(splits.train.classes)
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     if strategy == "scratch":
         return scratch(data, classes, seed, rate or SCRATCH_RATE)
     if strategy == "frozen":

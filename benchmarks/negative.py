@@ -31,14 +31,13 @@ from tqdm import tqdm
 
 import tlhelpers as tl
 from benchmarks import recipes
-from tlhelpers import inside, targets, text
 from tlhelpers.data import ImageSet, Splits
 
 NAME, COMMAND = "negative", "python -m benchmarks.negative"
 COUNTS = (25, 50, 100, 250, 500)
 PENALTIES = np.logspace(0, 5, 11)
 TRAIN, VAL, TEST = 500, 200, 400
-SIDE = targets.SIDE
+SIDE = tl.data.CROP_SIDE
 Row = dict[str, Any]
 
 
@@ -50,7 +49,7 @@ def scored(val: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarra
 
     (d_val, y_val), (d_test, y_test) = val, test
     chosen = float(balanced_accuracy_score(y_val, probabilities(d_val).argmax(axis=1)))
-    return {"val": chosen} | tl.measures.scores(probabilities(d_test), y_test)
+    return {"val": chosen} | tl.stats.scores(probabilities(d_test), y_test)
 
 
 # Words
@@ -60,14 +59,14 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @cache
-def described(domain: str) -> tuple[text.TextSet, np.ndarray]:
+def described(domain: str) -> tuple[tl.data.TextSet, np.ndarray]:
     """Return the sentences of a domain (:data:`POOL` of them) and their features, each of length sqrt(D)."""
-    known = text.load(domain)
+    known = tl.data.load_texts(domain)
     documents = np.random.default_rng(0).permutation(np.unique(known.groups))
     rank = np.argsort(documents)[np.searchsorted(np.unique(known.groups), known.groups)]
     some = known.take(np.argsort(rank, kind="stable")[:POOL])
     folder = Path(__file__).resolve().parents[1] / "_build" / "features"
-    X = text.features(some.texts, text.encoder(), cache=folder).numpy().astype(float)
+    X = tl.models.encode(some.texts, tl.models.load_encoder(), cache=folder).numpy().astype(float)
     return some, X / np.linalg.norm(X, axis=1, keepdims=True) * np.sqrt(X.shape[1])
 
 
@@ -78,7 +77,7 @@ def head(X: np.ndarray, t: np.ndarray, y: np.ndarray) -> RidgeCV:
 
 def sources(target: str) -> Iterator[tuple[str, str]]:
     """Return the sources of a target as domain and what is done to its labels."""
-    others = [domain for domain in text.DOMAINS if domain != target]
+    others = [domain for domain in tl.data.TEXT_DOMAINS if domain != target]
     yield from ((domain, "true") for domain in others)
     yield from ((others[0], kind) for kind in ("shuffled", "inverted"))
 
@@ -87,7 +86,7 @@ def words(target: str, seed: int) -> Iterator[Row]:
     """Learn a domain alone, pulled toward another domain's head, and pooled with its sentences."""
     known, X_all = described(target)
     place = {sentence: row for row, sentence in enumerate(known.texts)}
-    parts = text.split(known, TRAIN, VAL, 1000, seed)
+    parts = tl.data.split_texts(known, TRAIN, VAL, 1000, seed)
     (X, y), val, test = ((X_all[[place[s] for s in part.texts]], part.labels) for part in parts)
     order = np.random.default_rng(seed).permutation(len(y))
     X, y = X[order], y[order]
@@ -139,10 +138,10 @@ def photos(seed: int) -> Splits:
     rng = np.random.default_rng(seed)
 
     def draw(count: int, left: float, right: float) -> ImageSet:
-        labels = rng.permutation(np.arange(count) % len(targets.PHOTOS))
-        names = [targets.PHOTOS[label] for label in labels]
-        images = [targets.crop(targets.picture(name), left, right, rng)[0] for name in names]
-        return ImageSet(images, labels, targets.PHOTOS)
+        labels = rng.permutation(np.arange(count) % len(tl.data.PHOTOS))
+        names = [tl.data.PHOTOS[label] for label in labels]
+        images = [tl.data.crop(tl.data.photo(name), left, right, rng)[0] for name in names]
+        return ImageSet(images, labels, tl.data.PHOTOS)
 
     return Splits(draw(TRAIN, 0.0, 0.4), draw(VAL, 0.4, 0.6), draw(TEST, 0.6, 1.0))
 
@@ -173,11 +172,11 @@ def features(target: str, seed: int) -> Iterator[Row]:
     """Learn a linear head on plain pixels, on a random network and on two stages of the pretrained one."""
     splits = task(target, seed)
     whole = {"family": "features", "target": target, "seed": seed}
-    yield from curve(whole | {"source": "pixels"}, [targets.pixels(part) for part in splits], splits)
+    yield from curve(whole | {"source": "pixels"}, [tl.data.pixels(part) for part in splits], splits)
     p = tl.profile.current()
     for pretrained in (True, False):
-        net = tl.backbones.load(p.backbone, pretrained=pretrained, image_size=SIDE, seed=seed)
-        parts = [inside.pooled(net, part)[0] for part in splits]
+        net = tl.models.load(p.backbone, pretrained=pretrained, image_size=SIDE, seed=seed)
+        parts = [tl.look.pooled(net, part)[0] for part in splits]
         for stage in ("blocks.4", "top"):
             source = f"{'ImageNet' if pretrained else 'random'}, {stage}"
             yield from curve(whole | {"source": source}, [part[stage] for part in parts], splits)
@@ -207,7 +206,7 @@ def mistakes(train: torch.Tensor) -> dict[str, Callable[[torch.Tensor], torch.Te
 
 
 @torch.no_grad()
-def top(net: tl.backbones.Backbone, x: torch.Tensor) -> np.ndarray:
+def top(net: tl.models.Backbone, x: torch.Tensor) -> np.ndarray:
     """Return what enters the head for images ``[N, 3, S, S]``."""
     batches = (batch.contiguous(memory_format=torch.channels_last) for batch in x.split(64))
     return torch.cat([net.features(batch) for batch in batches]).numpy()
@@ -217,9 +216,9 @@ def inputs(target: str, seed: int) -> Iterator[Row]:
     """Learn a linear head on the frozen network, with right and with wrong preprocessing in all three parts."""
     parts = task(target, seed)
     splits = Splits(*(part.take(np.arange(size)) for part, size in zip(parts, (250, 100, 300), strict=True)))
-    net = tl.backbones.load(tl.profile.current().backbone, image_size=SIDE)
+    net = tl.models.load(tl.profile.current().backbone, image_size=SIDE)
     net.to(memory_format=torch.channels_last).eval()
-    plain = tl.backbones.preprocessing(SIDE, (0.0,) * 3, (1.0,) * 3)
+    plain = tl.models.preprocessing(SIDE, (0.0,) * 3, (1.0,) * 3)
     images = [torch.stack([plain(image) for image, _ in part]) for part in splits]
     for name, change in mistakes(images[0]).items():
         whole = {"family": "inputs", "target": target, "source": name, "seed": seed}
@@ -234,7 +233,7 @@ STEPS = 100
 
 def gray(images: list[np.ndarray]) -> torch.Tensor:
     """Return images as ``[N, 3, 32, 32]`` around zero."""
-    transform = tl.backbones.preprocessing(SMALL, (0.5,) * 3, (0.5,) * 3)
+    transform = tl.models.preprocessing(SMALL, (0.5,) * 3, (0.5,) * 3)
     return torch.stack([transform(tl.data.open_rgb(image).convert("L").convert("RGB")) for image in images])
 
 
@@ -324,8 +323,8 @@ def whole(target: str, seed: int) -> Iterator[Row]:
         tl.profile.current(), image_data="targets", image_size=SIDE, batch_size=10
     )  # no flips: a flipped 6 is no digit
     for source in ("ImageNet", "random"):
-        tl.profile.seed_everything(seed)
-        net = tl.backbones.load(
+        tl.seed_everything(seed)
+        net = tl.models.load(
             p.backbone, len(splits.train.classes), pretrained=source == "ImageNet", image_size=SIDE, seed=seed
         )
         optimizer = torch.optim.AdamW(net.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
@@ -353,7 +352,7 @@ FAMILIES: dict[str, tuple[Callable[[str, int], Iterator[Row]], tuple[str, ...]]]
 
 def main() -> None:
     """Run the blocks that are missing, seed by seed."""
-    path = tl.results.folder() / f"{NAME}.csv"
+    path = tl.book.folder() / f"{NAME}.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
     there = {(row["family"], row["target"], row["seed"]) for row in rows}
     blocks = [
@@ -369,7 +368,7 @@ def main() -> None:
         found = list(FAMILIES[family][0](target, seed))
         seconds = (time.perf_counter() - start) / len(found)
         rows += [row | {"seconds": seconds} for row in found]
-        tl.results.save(NAME, pd.DataFrame(rows), COMMAND)
+        tl.book.save(NAME, pd.DataFrame(rows), COMMAND)
 
 
 if __name__ == "__main__":

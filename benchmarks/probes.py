@@ -18,7 +18,6 @@ from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
 import tlhelpers as tl
-from tlhelpers import inside, pictures
 from tlhelpers.data import ImageSet
 from tlhelpers.profile import Profile
 
@@ -34,10 +33,10 @@ def parts(task: str, p: Profile, seed: int) -> tuple[ImageSet, ImageSet]:
         splits = tl.data.split(tl.data.load(p.image_data), p.n_train, p.n_val, p.n_test, seed)
         return splits.train, splits.test
     if task == "objects":
-        photos = pictures.photographs()
-        return pictures.pieces(photos, 12, 0, seed), pictures.pieces(photos, 24, 1, seed)
-    photos, look = pictures.textures(), {"shares": (0.2, 0.35), "turned": True}
-    return pictures.pieces(photos, 12, 0, seed, **look), pictures.pieces(photos, 24, 1, seed, **look)
+        photos = tl.data.photographs()
+        return tl.data.pieces(photos, 12, 0, seed), tl.data.pieces(photos, 24, 1, seed)
+    photos, look = tl.data.textures(), {"shares": (0.2, 0.35), "turned": True}
+    return tl.data.pieces(photos, 12, 0, seed, **look), tl.data.pieces(photos, 24, 1, seed, **look)
 
 
 def probe(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> float:
@@ -48,23 +47,23 @@ def probe(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) 
 
 
 @lru_cache(maxsize=2)
-def network(weights: str, seed: int) -> tl.backbones.Backbone:
+def network(weights: str, seed: int) -> tl.models.Backbone:
     """Return the backbone with pretrained weights, or with the random ones of a seed."""
     p = tl.profile.current()
-    return tl.backbones.load(p.backbone, pretrained=weights == "pretrained", image_size=p.image_size, seed=seed)
+    return tl.models.load(p.backbone, pretrained=weights == "pretrained", image_size=p.image_size, seed=seed)
 
 
 def run(task: str, weights: str, seed: int) -> dict[str, float]:
     """Return the balanced accuracy on test images for every stage."""
     train, test = parts(task, tl.profile.current(), seed)
     net = network(weights, seed if weights == "random" else 0)
-    (x, y), (x_test, y_test) = inside.pooled(net, train), inside.pooled(net, test)
+    (x, y), (x_test, y_test) = tl.look.pooled(net, train), tl.look.pooled(net, test)
     return {stage: probe(x[stage], y, x_test[stage], y_test) for stage in x}
 
 
 def main() -> None:
     """Run what is missing."""
-    path = tl.results.folder() / f"{NAME}.csv"
+    path = tl.book.folder() / f"{NAME}.csv"
     rows = pd.read_csv(path).to_dict("records") if path.exists() else []
     there = {(row["task"], row["weights"], row["seed"]) for row in rows}
     cells = [(t, w, s) for s in SEEDS for w in WEIGHTS for t in TASKS if (t, w, s) not in there]
@@ -77,7 +76,7 @@ def main() -> None:
              "balanced_accuracy": score, "seconds": seconds}
             for depth, (stage, score) in enumerate(found.items())
         ]  # fmt: skip
-        tl.results.save(NAME, pd.DataFrame(rows), COMMAND)
+        tl.book.save(NAME, pd.DataFrame(rows), COMMAND)
 
 
 if __name__ == "__main__":

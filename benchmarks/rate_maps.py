@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 import tlhelpers as tl
 from benchmarks import grid, recipes
-from tlhelpers.backbones import Backbone
 from tlhelpers.data import Splits
-from tlhelpers.features import Suffix
+from tlhelpers.look import Suffix
+from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
 NAME, COMMAND = "rate_maps", "python -m benchmarks.rate_maps"
@@ -69,17 +69,17 @@ def cached(seed: int) -> tuple[str, Parts, torch.Tensor]:
     splits = splits_of(p, seed)
     net = recipes.pretrained(splits, p, seed)
     stage = cut(net)
-    parts = tuple(tl.features.prefix(net, part, stage) for part in splits)
-    return stage, parts, tl.training.class_weights(splits.train.labels)
+    parts = tuple(tl.look.prefix(net, part, stage) for part in splits)
+    return stage, parts, tl.train.class_weights(splits.train.labels)
 
 
 def suffix(seed: int) -> tuple[Suffix, Parts, torch.Tensor]:
     """Return the tuned part of a fresh network, BatchNorm held, with its data and class weights."""
     p = settings()
     stage, parts, weights = cached(seed)
-    tl.profile.seed_everything(seed)
-    net = tl.backbones.load(p.backbone, len(weights), image_size=SIDE, seed=seed)
-    tl.freezing.hold_norms(net)
+    tl.seed_everything(seed)
+    net = tl.models.load(p.backbone, len(weights), image_size=SIDE, seed=seed)
+    tl.models.freeze_norms(net)
     return Suffix(net, stage, SIDE), parts, weights
 
 
@@ -93,20 +93,20 @@ def run(backbone: float, head: float, seed: int) -> recipes.Run:
     """Tune the last stages and a fresh head, each at its rate, along a cosine; score the best epoch."""
     p = settings()
     net, (train, val, test), weights = suffix(seed)
-    optimizer = torch.optim.AdamW(tl.rates.groups(net.net, head=head, backbone=backbone))
-    tl.rates.check(net, optimizer)
+    optimizer = torch.optim.AdamW(tl.train.param_groups(net.net, head_lr=head, backbone_lr=backbone))
+    tl.train.check_groups(net, optimizer)
     loader = batches(train, p.batch_size, seed)
-    history = tl.training.fit(
+    history = tl.train.fit(
         net,
         loader,
         batches(val, 200),
         optimizer,
         EPOCHS,
-        scheduler=tl.rates.warmup_cosine(optimizer, EPOCHS * len(loader)),
+        scheduler=tl.train.warmup_cosine(optimizer, EPOCHS * len(loader)),
         class_weights=weights,
     )
     best = history[history["best"]].iloc[0]
-    scores = tl.measures.scores(*tl.training.predict(net, batches(test, 200)))
+    scores = tl.stats.scores(*tl.train.predict_proba(net, batches(test, 200)))
     watched = {f"val_{name}": float(best[f"val_{name}"]) for name in ("loss", "auroc")}
     return recipes.Run(net, history, scores | watched | {"best_epoch": float(best["epoch"])})
 
@@ -123,7 +123,7 @@ def fit_head(net: Suffix, train: tuple, val: tuple, weights: torch.Tensor, seed:
         x, x_val = (pooled(net, part[0]) for part in (train, val))
     optimizer = torch.optim.AdamW(net.net.head.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
     loader = batches((x, train[1]), settings().batch_size, seed)
-    tl.training.fit(net.net.head, loader, [(x_val, val[1])], optimizer, 60, class_weights=weights, patience=10)
+    tl.train.fit(net.net.head, loader, [(x_val, val[1])], optimizer, 60, class_weights=weights, patience=10)
 
 
 def pooled(net: Suffix, activations: torch.Tensor) -> torch.Tensor:
@@ -141,8 +141,8 @@ def first_steps(warmup: int, seed: int, steps: int = STEPS) -> pd.DataFrame:
     """Return the validation loss after each of the first steps of stage 2, step 0 being the trained head."""
     net, (train, val, _), weights = suffix(seed)
     fit_head(net, train, val, weights, seed)
-    optimizer = torch.optim.AdamW(tl.rates.groups(net.net, head=STEP_RATE, backbone=STEP_RATE))
-    schedule = tl.rates.warmup_cosine(optimizer, 2 * steps, warmup)
+    optimizer = torch.optim.AdamW(tl.train.param_groups(net.net, head_lr=STEP_RATE, backbone_lr=STEP_RATE))
+    schedule = tl.train.warmup_cosine(optimizer, 2 * steps, warmup)
     criterion = nn.CrossEntropyLoss(weight=weights)
     loader = batches(train, settings().batch_size, seed)
     stream = (batch for _ in range(EPOCHS) for batch in loader)
@@ -157,14 +157,14 @@ def first_steps(warmup: int, seed: int, steps: int = STEPS) -> pd.DataFrame:
             criterion(net(x), y).backward()
             optimizer.step()
             schedule.step()
-        found = tl.training.evaluate(net, batches(val, 200))
+        found = tl.train.evaluate(net, batches(val, 200))
         rows.append({"warmup": warmup, "seed": seed, "step": step, "rate": rate, "val_loss": found["loss"]})
     return pd.DataFrame(rows)
 
 
 def steps_of_all(seeds: tuple[int, ...]) -> None:
     """Store the first steps of every seed with and without warm-up."""
-    path = tl.results.folder() / f"{STEPS_NAME}.csv"
+    path = tl.book.folder() / f"{STEPS_NAME}.csv"
     rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"seed": [], "warmup": []})
     for seed in tqdm(seeds, unit="seed"):
         for warmup in (0, WARMUP):
@@ -174,7 +174,7 @@ def steps_of_all(seeds: tuple[int, ...]) -> None:
             found = first_steps(warmup, seed)
             found["seconds"] = (time.perf_counter() - start) / len(found)
             rows = found if rows.empty else pd.concat([rows, found])
-            tl.results.save(STEPS_NAME, rows, COMMAND)
+            tl.book.save(STEPS_NAME, rows, COMMAND)
 
 
 def main() -> None:

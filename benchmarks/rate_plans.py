@@ -22,8 +22,8 @@ from timm.optim import param_groups_layer_decay
 
 import tlhelpers as tl
 from benchmarks import grid, recipes
-from tlhelpers.backbones import Backbone
 from tlhelpers.data import ImageSet, Splits
+from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
 NAME, COMMAND = "rate_plans", "python -m benchmarks.rate_plans"
@@ -69,31 +69,31 @@ def groups(net: Backbone, plan: str, rate: float) -> list[dict[str, Any]]:
         # timm leaves the scale to its own schedulers; PyTorch's would ignore it.
         return [{**group, "lr": rate * group["lr_scale"]} for group in found]
     decay = ULMFIT if plan == "discriminative" else 1.0
-    return tl.rates.groups(net, head=rate, backbone=rate * decay, decay=decay)
+    return tl.train.param_groups(net, head_lr=rate, backbone_lr=rate * decay, layer_decay=decay)
 
 
 def tune(net: Backbone, splits: Splits, p: Profile, seed: int, plan: str, rate: float) -> recipes.Run:
     """Train the whole network by a plan, epoch by epoch; leave it with the weights of its best one."""
     optimizer = torch.optim.AdamW(groups(net, plan, rate))
-    tl.rates.check(net, optimizer)
+    tl.train.check_groups(net, optimizer)
     train = tl.data.loader(
         splits.train, net.transform, p.batch_size, True, recipes.augmentation(p), seed, keep=True
     )
     val = tl.data.loader(splits.val, net.transform, 2 * p.batch_size, keep=True)
     steps = EPOCHS * len(train)
     constant = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
-    schedule = constant if plan == "constant" else tl.rates.warmup_cosine(optimizer, steps, WARMUP)
-    weights = tl.training.class_weights(splits.train.labels)
+    schedule = constant if plan == "constant" else tl.train.warmup_cosine(optimizer, steps, WARMUP)
+    weights = tl.train.class_weights(splits.train.labels)
     rows = []
     best, best_weights = np.inf, copy.deepcopy(net.state_dict())
     if plan == "head first":  # what stage 1 left is worth keeping
-        found = tl.training.evaluate(net, val)
+        found = tl.train.evaluate(net, val)
         rows.append(pd.DataFrame([{"epoch": 0} | {f"val_{name}": value for name, value in found.items()}]))
         best = found["loss"]
     for epoch in range(1, EPOCHS + 1):
         if plan == "gradual":
-            tl.freezing.unfreeze_from_top(net, epoch, PER_EPOCH)
-        row = tl.training.fit(net, train, val, optimizer, 1, schedule, weights).assign(epoch=epoch)
+            tl.models.unfreeze_from_top(net, epoch, PER_EPOCH)
+        row = tl.train.fit(net, train, val, optimizer, 1, schedule, weights).assign(epoch=epoch)
         rows.append(row)
         if row["val_loss"].item() < best:
             best, best_weights = row["val_loss"].item(), copy.deepcopy(net.state_dict())
@@ -106,20 +106,20 @@ def tune(net: Backbone, splits: Splits, p: Profile, seed: int, plan: str, rate: 
 def run(task: str, plan: str, rate: float, seed: int) -> recipes.Run:
     """Run one plan at one rate; on the seed of the choice nothing is scored but the validation set."""
     p, (splits, elsewhere) = settings(seed), parts(task, seed)
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     net = recipes.pretrained(splits, p, seed)
     if plan in ("probe", "head first"):
         history = recipes.fit_head(net, splits, p, seed)
     last: dict[str, float] = {"last_auroc": float("nan")}
     if plan != "probe":
-        tl.freezing.hold_norms(tl.freezing.thaw(net))
+        tl.models.freeze_norms(tl.models.unfreeze(net))
         _, history, last = tune(net, splits, p, seed, plan, rate)
     kept = history.loc[history["val_loss"].idxmin()]
     loss = history["val_loss"].to_numpy()
     rise = max((b - loss[:i].min() for i, b in enumerate(loss) if i), default=0.0)
     found = {"val_loss": kept["val_loss"], "val_auroc": kept["val_auroc"], "kept_epoch": kept["epoch"]}
     found |= {"last_val_loss": loss[-1], "rise": max(rise, 0.0)} | last
-    unscored = dict.fromkeys(tl.measures.METRICS, float("nan"))
+    unscored = dict.fromkeys(tl.stats.METRICS, float("nan"))
     found |= unscored if seed == CHOICE_SEED else recipes.report(net, splits.test, p)
     other = recipes.report(net, elsewhere, p) if elsewhere is not None else unscored
     found |= {f"ood_{name}": value for name, value in other.items()}

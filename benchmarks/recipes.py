@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import tlhelpers as tl
-from tlhelpers.backbones import Backbone
 from tlhelpers.data import ImageSet, Splits
+from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
 
@@ -55,35 +55,35 @@ def small_cnn(num_classes: int = 2, width: int = 16) -> nn.Sequential:
 
 def scratch(splits: Splits, p: Profile, seed: int) -> Run:
     """Train :func:`small_cnn` from random weights."""
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     net = small_cnn(len(splits.train.classes))
-    transform = tl.backbones.preprocessing(p.image_size, (0.5,) * 3, (0.5,) * 3)
+    transform = tl.models.preprocessing(p.image_size, (0.5,) * 3, (0.5,) * 3)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
     return tune(net, transform, splits, p, seed, optimizer, epochs=5 * passes(p, len(splits.train)))
 
 
 def pretrained(splits: Splits, p: Profile, seed: int) -> Backbone:
     """Load the backbone of the profile with a new head."""
-    return tl.backbones.load(p.backbone, len(splits.train.classes), image_size=p.image_size, seed=seed)
+    return tl.models.load(p.backbone, len(splits.train.classes), image_size=p.image_size, seed=seed)
 
 
 def fit_head(net: Backbone, splits: Splits, p: Profile, seed: int, weighted: bool = True) -> pd.DataFrame:
     """Stage 1: train the head on features that were computed once; the rest of ``net`` stays as it is."""
-    tl.freezing.freeze(net)
-    x, y = tl.features.compute(net, splits.train)
-    x_val, y_val = tl.features.compute(net, splits.val)
+    tl.models.freeze(net)
+    x, y = tl.look.extract(net, splits.train)
+    x_val, y_val = tl.look.extract(net, splits.val)
     order = torch.Generator().manual_seed(seed)
     batches = DataLoader(TensorDataset(x, y), p.batch_size, shuffle=True, generator=order)
     optimizer = torch.optim.AdamW(net.head.parameters(), lr=HEAD_RATE, weight_decay=0.01)
-    weights = tl.training.class_weights(splits.train.labels) if weighted else None
-    return tl.training.fit(
+    weights = tl.train.class_weights(splits.train.labels) if weighted else None
+    return tl.train.fit(
         net.head, batches, [(x_val, y_val)], optimizer, epochs=60, class_weights=weights, patience=10
     )
 
 
 def frozen(splits: Splits, p: Profile, seed: int) -> Run:
     """Feature extraction: a new head on the frozen backbone."""
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     net = pretrained(splits, p, seed)
     history = fit_head(net, splits, p, seed)
     return Run(net, history, report(net, splits.test, p))
@@ -91,18 +91,18 @@ def frozen(splits: Splits, p: Profile, seed: int) -> Run:
 
 def two_stage(splits: Splits, p: Profile, seed: int) -> Run:
     """Head first, then everything, slowly, with BatchNorm held (LP-FT, Kumar et al. 2022)."""
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     net = pretrained(splits, p, seed)
     fit_head(net, splits, p, seed)
-    tl.freezing.hold_norms(tl.freezing.thaw(net))
-    optimizer = torch.optim.AdamW(tl.rates.groups(net, head=HEAD_RATE, backbone=BACKBONE_RATE))
-    tl.rates.check(net, optimizer)
-    return tune(net, net.transform, splits, p, seed, optimizer, start_counts=True)
+    tl.models.freeze_norms(tl.models.unfreeze(net))
+    optimizer = torch.optim.AdamW(tl.train.param_groups(net, head_lr=HEAD_RATE, backbone_lr=BACKBONE_RATE))
+    tl.train.check_groups(net, optimizer)
+    return tune(net, net.transform, splits, p, seed, optimizer, keep_start=True)
 
 
 def full(splits: Splits, p: Profile, seed: int, rate: float = HEAD_RATE) -> Run:
     """Tune everything at once from the start, head and backbone at the rate of a new head."""
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     net = pretrained(splits, p, seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
     return tune(net, net.transform, splits, p, seed, optimizer)
@@ -130,15 +130,15 @@ def tune(
         splits.train, transform, p.batch_size, shuffle=True, augment=augmentation(p), seed=seed, keep=True
     )
     val = tl.data.loader(splits.val, transform, 2 * p.batch_size, keep=True)
-    history = tl.training.fit(
+    history = tl.train.fit(
         net,
         train,
         val,
         optimizer,
         epochs,
         scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs * len(train)),
-        class_weights=tl.training.class_weights(splits.train.labels) if weighted else None,
-        start_counts=start_counts,
+        class_weights=tl.train.class_weights(splits.train.labels) if weighted else None,
+        keep_start=start_counts,
     )
     return Run(net, history, report(net, splits.test, p, transform))
 
@@ -151,8 +151,8 @@ def augmentation(p: Profile) -> Callable | None:
 def report(net: nn.Module, test: ImageSet, p: Profile, transform: Callable | None = None) -> dict[str, float]:
     """Return the scores of ``net`` on the test set."""
     transform = transform or net.transform
-    probabilities, labels = tl.training.predict(net, tl.data.loader(test, transform, 2 * p.batch_size))
-    return tl.measures.scores(probabilities, labels)
+    probabilities, labels = tl.train.predict_proba(net, tl.data.loader(test, transform, 2 * p.batch_size))
+    return tl.stats.scores(probabilities, labels)
 
 
 def cut(p: Profile, labels: int, seed: int) -> Splits:

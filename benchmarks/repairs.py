@@ -12,8 +12,8 @@ import torch
 
 import tlhelpers as tl
 from benchmarks import grid, recipes
-from tlhelpers.backbones import Backbone
 from tlhelpers.data import Splits
+from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
 NAME, COMMAND = "repairs", "python -m benchmarks.repairs"
@@ -37,33 +37,33 @@ def two_stage(splits: Splits, p: Profile, seed: int, faults: tuple[str, ...]) ->
     whatever the weights demand; ``stem`` leaves the stem out of the optimizer of stage 2; ``unweighted`` treats
     every image alike however rare its class; ``one rate`` gives the backbone the rate of the head.
     """
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     net = recipes.pretrained(splits, p, seed)
     if "statistics" in faults:
-        net.transform = tl.backbones.preprocessing(p.image_size, *IMAGENET)
+        net.transform = tl.models.preprocessing(p.image_size, *IMAGENET)
     weighted = "unweighted" not in faults
     if "stage 1" in faults:
         drifting_stage_1(net, splits, p, seed, weighted)
     else:
         recipes.fit_head(net, splits, p, seed, weighted)
-    tl.freezing.hold_norms(tl.freezing.thaw(net), "drift" not in faults)
+    tl.models.freeze_norms(tl.models.unfreeze(net), "drift" not in faults)
     backbone = recipes.HEAD_RATE if "one rate" in faults else recipes.BACKBONE_RATE
-    groups = tl.rates.groups(net, head=recipes.HEAD_RATE, backbone=backbone)
+    groups = tl.train.param_groups(net, head_lr=recipes.HEAD_RATE, backbone_lr=backbone)
     if "stem" in faults:
         groups = [group for group in groups if not group["name"].startswith("stem")]
     optimizer = torch.optim.AdamW(groups)
-    return recipes.tune(net, net.transform, splits, p, seed, optimizer, weighted=weighted, start_counts=True)
+    return recipes.tune(net, net.transform, splits, p, seed, optimizer, weighted=weighted, keep_start=True)
 
 
 def drifting_stage_1(net: Backbone, splits: Splits, p: Profile, seed: int, weighted: bool) -> None:
     """Train the head as the seed's listing does: no gradient below it, but all of ``net`` in train mode."""
-    tl.freezing.freeze(net)
+    tl.models.freeze(net)
     train = tl.data.loader(splits.train, net.transform, p.batch_size, shuffle=True, seed=seed, keep=True)
     val = tl.data.loader(splits.val, net.transform, 2 * p.batch_size, keep=True)
     optimizer = torch.optim.AdamW(net.head.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
-    weights = tl.training.class_weights(splits.train.labels) if weighted else None
+    weights = tl.train.class_weights(splits.train.labels) if weighted else None
     # The plain network knows nothing of frozen stages, so its train() wakes every BatchNorm.
-    tl.training.fit(net.net, train, val, optimizer, p.epochs, class_weights=weights)
+    tl.train.fit(net.net, train, val, optimizer, p.epochs, class_weights=weights)
 
 
 def cells(p: Profile) -> list[dict[str, Any]]:

@@ -25,7 +25,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import tlhelpers as tl
 from benchmarks import grid, recipes
-from tlhelpers import data, sounds
 from tlhelpers.profile import Profile
 
 NAME, COMMAND = "sounds", "python -m benchmarks.sounds"
@@ -48,9 +47,9 @@ class Parts(NamedTuple):
 
 
 @cache
-def clips() -> sounds.Sounds:
+def clips() -> tl.data.Sounds:
     """Return the clips of all machines."""
-    return sounds.collection(MACHINES, CLIPS, SEVERITY)
+    return tl.data.sound_collection(MACHINES, CLIPS, SEVERITY)
 
 
 def targets() -> np.ndarray:
@@ -58,20 +57,22 @@ def targets() -> np.ndarray:
     return (clips().faults > 0).astype(np.int64)
 
 
-def images(change: str = "") -> data.ImageSet:
+def images(change: str = "") -> tl.data.ImageSet:
     """Return the clips as pictures: as they are, upside down (``flip``), or moved in time (``shift``)."""
-    pictures = sounds.picture(sounds.levels(clips().waves))
+    pictures = tl.data.sound_picture(tl.data.sound_levels(clips().waves))
     if change == "flip":
         pictures = pictures[:, ::-1]
     if change == "shift":
-        moves = np.random.default_rng(0).integers(sounds.SIDE // 4, sounds.SIDE * 3 // 4, len(pictures))
+        moves = np.random.default_rng(0).integers(
+            tl.data.SOUND_SIDE // 4, tl.data.SOUND_SIDE * 3 // 4, len(pictures)
+        )
         pictures = np.stack([np.roll(p, m, axis=1) for p, m in zip(pictures, moves, strict=True)])
-    return data.ImageSet([np.ascontiguousarray(p) for p in pictures], targets(), ("normal", "faulty"))
+    return tl.data.ImageSet([np.ascontiguousarray(p) for p in pictures], targets(), ("normal", "faulty"))
 
 
 def parts(labels: int, seed: int) -> Parts:
     """Return the clips of a seed; the labels of a smaller count lie in a larger one."""
-    train, val, test = sounds.by_machine(clips().machines, TRAIN, VAL, seed)
+    train, val, test = tl.data.by_machine(clips().machines, TRAIN, VAL, seed)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(train))
     # Normal and faulty in turn, so that every count holds both.
     by_class = [order[targets()[order] == c] for c in (0, 1)]
@@ -83,10 +84,10 @@ def parts(labels: int, seed: int) -> Parts:
 def features(kind: str, change: str = "") -> np.ndarray:
     """Return what an arm sees of all clips, ``[N, F]``: ``classic``, ``frozen``, or ``random`` weights."""
     if kind == "classic":
-        return sounds.classic(clips().waves)
+        return tl.data.classic_features(clips().waves)
     p = tl.profile.current()
-    net = tl.backbones.load(p.backbone, pretrained=kind != "random", image_size=p.image_size)
-    return tl.features.compute(net, images(change))[0].numpy()
+    net = tl.models.load(p.backbone, pretrained=kind != "random", image_size=p.image_size)
+    return tl.look.extract(net, images(change))[0].numpy()
 
 
 def probe(x: np.ndarray, cut: Parts, extra: np.ndarray | None = None) -> recipes.Run:
@@ -102,7 +103,7 @@ def probe(x: np.ndarray, cut: Parts, extra: np.ndarray | None = None) -> recipes
         c: make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=3000)).fit(fit_x, fit_y)
         for c in PENALTIES
     }
-    seen = {c: tl.measures.scores(m.predict_proba(x[cut.val]), y[cut.val]) for c, m in tried.items()}
+    seen = {c: tl.stats.scores(m.predict_proba(x[cut.val]), y[cut.val]) for c, m in tried.items()}
     best = max(seen, key=lambda c: seen[c]["auroc"])
     return _run(tried[best].predict_proba(x[cut.test]), seen[best], cut)
 
@@ -115,26 +116,26 @@ def neighbors(x: np.ndarray, cut: Parts) -> recipes.Run:
         for k in (1, 3, 5, 9, 15)
         if k < len(cut.train)
     }
-    seen = {k: tl.measures.scores(m.predict_proba(x[cut.val]), y[cut.val]) for k, m in tried.items()}
+    seen = {k: tl.stats.scores(m.predict_proba(x[cut.val]), y[cut.val]) for k, m in tried.items()}
     best = max(seen, key=lambda k: seen[k]["auroc"])
     return _run(tried[best].predict_proba(x[cut.test]), seen[best], cut)
 
 
 def _run(probabilities: np.ndarray, seen: dict[str, float], cut: Parts) -> recipes.Run:
     history = pd.DataFrame({"val_accuracy": [seen["accuracy"]]})
-    found = tl.measures.scores(probabilities, targets()[cut.test])
+    found = tl.stats.scores(probabilities, targets()[cut.test])
     kinds = clips().faults[cut.test]
-    for kind, name in enumerate(sounds.FAULTS[1:], start=1):
+    for kind, name in enumerate(tl.data.FAULTS[1:], start=1):
         asked = (kinds == 0) | (kinds == kind)
-        found[name] = tl.measures.scores(probabilities[asked], targets()[cut.test][asked])["auroc"]
+        found[name] = tl.stats.scores(probabilities[asked], targets()[cut.test][asked])["auroc"]
     return recipes.Run(nn.Identity(), history, found | {"val_auroc": seen["auroc"]})
 
 
 def scratch(cut: Parts, p: Profile, seed: int, change: str = "") -> recipes.Run:
     """Train a small network from random weights on the pictures, some of them changed at random."""
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     everything = images()
-    transform = tl.backbones.preprocessing(p.image_size, (0.5,) * 3, (0.5,) * 3)
+    transform = tl.models.preprocessing(p.image_size, (0.5,) * 3, (0.5,) * 3)
     net = recipes.small_cnn(width=12)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
     train = tl.data.loader(
@@ -142,7 +143,7 @@ def scratch(cut: Parts, p: Profile, seed: int, change: str = "") -> recipes.Run:
     )
     val = tl.data.loader(everything.take(cut.val), transform, 2 * p.batch_size, keep=True)
     history = _fit(net, train, val, optimizer, EPOCHS["scratch"])
-    found, _ = tl.training.predict(net, tl.data.loader(everything.take(cut.test), transform, 2 * p.batch_size))
+    found, _ = tl.train.predict_proba(net, tl.data.loader(everything.take(cut.test), transform, 2 * p.batch_size))
     return _run(found, _seen(history), cut)
 
 
@@ -158,7 +159,7 @@ def _fit(net: nn.Module, train: Any, val: Any, optimizer: torch.optim.Optimizer,
     # An epoch is as many steps as 200 labels give, so that few labels do not mean few steps.
     train = _Repeated(train, -(-max(LABELS) // tl.profile.current().batch_size) // len(train))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs * len(train))
-    return tl.training.fit(net, train, val, optimizer, epochs, scheduler=schedule)
+    return tl.train.fit(net, train, val, optimizer, epochs, scheduler=schedule)
 
 
 class _Repeated:
@@ -193,11 +194,11 @@ def below() -> torch.Tensor:
     return torch.cat(found)
 
 
-def _whole(seed: int = 0) -> tl.backbones.Backbone:
-    return tl.backbones.load("efficientnet_lite0", image_size=tl.profile.current().image_size, seed=seed).eval()
+def _whole(seed: int = 0) -> tl.models.Backbone:
+    return tl.models.load("efficientnet_lite0", image_size=tl.profile.current().image_size, seed=seed).eval()
 
 
-def _layers(net: tl.backbones.Backbone) -> list[nn.Module]:
+def _layers(net: tl.models.Backbone) -> list[nn.Module]:
     body: Any = net.net
     ends = nn.Sequential(body.conv_head, body.bn2, body.global_pool)
     return [body.conv_stem, body.bn1, *body.blocks, ends, body.classifier]
@@ -205,14 +206,14 @@ def _layers(net: tl.backbones.Backbone) -> list[nn.Module]:
 
 def tuned(cut: Parts, p: Profile, seed: int) -> recipes.Run:
     """Head first, on frozen features; then the top stages too, ten times slower, with BatchNorm held."""
-    tl.profile.seed_everything(seed)
+    tl.seed_everything(seed)
     x, y, net = below(), torch.from_numpy(targets()), _whole(seed)
     upper = nn.Sequential(*_layers(net)[-UPPER:])
-    tl.freezing.freeze(net)
+    tl.models.freeze(net)
     with torch.no_grad():
         inputs = torch.cat([upper[:-1](batch) for batch in x.split(64)])
     optimizer = torch.optim.AdamW(net.head.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
-    tl.training.fit(
+    tl.train.fit(
         net.head,
         _batches(inputs, y, cut.train, p, seed),
         [(inputs[cut.val], y[cut.val])],
@@ -220,7 +221,7 @@ def tuned(cut: Parts, p: Profile, seed: int) -> recipes.Run:
         epochs=60,
         patience=10,
     )
-    tl.freezing.thaw(net, TOP)
+    tl.models.unfreeze(net, TOP)
     body = [q for q in upper.parameters() if q.requires_grad and not any(q is h for h in net.head.parameters())]
     optimizer = torch.optim.AdamW(
         [
@@ -231,7 +232,7 @@ def tuned(cut: Parts, p: Profile, seed: int) -> recipes.Run:
     held = _Held(upper)
     train = _batches(x, y, cut.train, p, seed)
     history = _fit(held, train, [(x[cut.val], y[cut.val])], optimizer, EPOCHS["tuned"])
-    found, _ = tl.training.predict(held, [(x[cut.test], y[cut.test])])
+    found, _ = tl.train.predict_proba(held, [(x[cut.test], y[cut.test])])
     return _run(found, _seen(history), cut)
 
 
@@ -248,7 +249,7 @@ class _Held(nn.Module):
     def train(self, mode: bool = True) -> _Held:
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, tl.backbones.NORMS):
+            if isinstance(module, tl.models.NORMS):
                 module.eval()
         return self
 
@@ -284,14 +285,14 @@ def choose(severities: tuple[float, ...] = (1.0, 0.5, 0.25, 0.125)) -> pd.Series
     """Return the validation AUROC of the classic measurements with 200 labels, by severity, mean over seeds."""
     found = {}
     for severity in severities:
-        made = sounds.collection(MACHINES, CLIPS, severity)
-        x = sounds.classic(made.waves)
+        made = tl.data.sound_collection(MACHINES, CLIPS, severity)
+        x = tl.data.classic_features(made.waves)
         scores = []
         for seed in tl.profile.current().seeds:
             cut = parts(max(LABELS), seed)  # the same machines and clips at every severity
             model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=3000))
             model.fit(x[cut.train], targets()[cut.train])
-            scores.append(tl.measures.scores(model.predict_proba(x[cut.val]), targets()[cut.val])["auroc"])
+            scores.append(tl.stats.scores(model.predict_proba(x[cut.val]), targets()[cut.val])["auroc"])
         found[severity] = float(np.mean(scores))
     return pd.Series(found, name="validation AUROC")
 

@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import tlhelpers as tl
 from benchmarks import grid, recipes
-from tlhelpers import inside, similarity, targets, text
+from tlhelpers.data import TextSet, TextSplits
+from tlhelpers.models import Encoder
 from tlhelpers.profile import Profile
-from tlhelpers.text import Encoder, TextSet, TextSplits
 
 NAME, COMMAND = "targets", "python -m benchmarks.targets"
 ARMS = ("scores", "scratch", "frozen", "tuned")
@@ -36,12 +36,14 @@ TEXT_RATE, TEXT_EPOCHS, TEXT_TOKENS = 5e-5, 3, 40
 
 def settings() -> Profile:
     """Return the profile for 100 labels: small batches, small images, no flips (a flipped 6 is no digit)."""
-    return dataclasses.replace(tl.profile.current(), image_data="targets", image_size=targets.SIDE, batch_size=10)
+    return dataclasses.replace(
+        tl.profile.current(), image_data="targets", image_size=tl.data.CROP_SIDE, batch_size=10
+    )
 
 
 def sentences(domain: str, seed: int) -> TextSplits:
     """Return sentences of one domain, as many as a picture task has images; no document is in two parts."""
-    return text.split(text.load(domain), targets.TRAIN, targets.VAL, targets.TEST, seed)
+    return tl.data.split_texts(tl.data.load_texts(domain), tl.data.TRAIN, tl.data.VAL, tl.data.TEST, seed)
 
 
 def all_scores(X: np.ndarray, y: np.ndarray, source: np.ndarray | None = None) -> dict[str, float]:
@@ -52,18 +54,18 @@ def all_scores(X: np.ndarray, y: np.ndarray, source: np.ndarray | None = None) -
     """
     classes = len(np.unique(y))
     return {
-        "knn": similarity.above_chance(similarity.knn_probe(X, y), classes),
-        "probe": similarity.above_chance(similarity.linear_probe(X, y), classes),
-        "logme": similarity.logme(X, y),
-        "leep": similarity.leep(source, y) if source is not None else float("nan"),
+        "knn": tl.look.above_chance(tl.look.knn_probe(X, y), classes),
+        "probe": tl.look.above_chance(tl.look.linear_probe(X, y), classes),
+        "logme": tl.look.logme(X, y),
+        "leep": tl.look.leep(source, y) if source is not None else float("nan"),
     }
 
 
 def image_scores(task: str, seed: int) -> dict[str, float]:
     """Return the scores of one image task, from its training images alone."""
     p = settings()
-    net = inside.source_network(p.backbone, p.image_size)
-    X, y = tl.features.compute(net, targets.IMAGE_TASKS[task](seed).train)
+    net = tl.models.load(p.backbone, image_size=p.image_size)
+    X, y = tl.look.extract(net, tl.data.IMAGE_TASKS[task](seed).train)
     with torch.no_grad():
         source = net.head.cpu()(X).softmax(dim=1).double()
     return all_scores(X.numpy(), y.numpy(), (source / source.sum(dim=1, keepdim=True)).numpy())
@@ -80,7 +82,7 @@ class Classifier(nn.Module):
         """Return logits ``[B, 2]`` for token numbers and mask ``[B, 2, T]``."""
         ids, mask = x.unbind(dim=1)
         states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-        return self.head(text.mean_pool(states, mask))
+        return self.head(tl.models.mean_pool(states, mask))
 
 
 def batches(part: TextSet, encoder: Encoder, size: int, seed: int | None = None) -> DataLoader:
@@ -102,17 +104,17 @@ def batches(part: TextSet, encoder: Encoder, size: int, seed: int | None = None)
 
 def text_head(splits: TextSplits, encoder: Encoder, seed: int) -> tuple[nn.Linear, pd.DataFrame]:
     """Train a head on frozen features, as :func:`benchmarks.recipes.fit_head` does for images."""
-    features = [text.features(part.texts, encoder) for part in splits[:2]]
+    features = [tl.models.encode(part.texts, encoder) for part in splits[:2]]
     labels = [torch.from_numpy(part.labels) for part in splits[:2]]
     head = nn.Linear(features[0].shape[1], 2)
     order = torch.Generator().manual_seed(seed)
-    history = tl.training.fit(
+    history = tl.train.fit(
         head,
         DataLoader(TensorDataset(features[0], labels[0]), settings().batch_size, shuffle=True, generator=order),
         [(features[1], labels[1])],
         torch.optim.AdamW(head.parameters(), lr=3e-3, weight_decay=0.01),
         epochs=60,
-        class_weights=tl.training.class_weights(splits.train.labels),
+        class_weights=tl.train.class_weights(splits.train.labels),
         patience=10,
     )
     return head, history
@@ -120,30 +122,30 @@ def text_head(splits: TextSplits, encoder: Encoder, seed: int) -> tuple[nn.Linea
 
 def text_frozen(splits: TextSplits, seed: int) -> recipes.Run:
     """Train a new head on the frozen encoder."""
-    tl.profile.seed_everything(seed)
-    encoder = text.encoder()
+    tl.seed_everything(seed)
+    encoder = tl.models.load_encoder()
     head, history = text_head(splits, encoder, seed)
     return judged(Classifier(encoder.model, head), encoder, history, splits.test)
 
 
 def text_tuned(splits: TextSplits, seed: int, rate: float = TEXT_RATE) -> recipes.Run:
     """Train the head first, then the whole encoder, slowly."""
-    tl.profile.seed_everything(seed)
-    encoder = text.encoder()
+    tl.seed_everything(seed)
+    encoder = tl.models.load_encoder()
     head, _ = text_head(splits, encoder, seed)
     net = Classifier(encoder.model, head)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
     train = batches(splits.train, encoder, settings().batch_size, seed)
-    history = tl.training.fit(
+    history = tl.train.fit(
         net,
         train,
         batches(splits.val, encoder, 64),
         optimizer,
         TEXT_EPOCHS,
         scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=TEXT_EPOCHS * len(train)),
-        class_weights=tl.training.class_weights(splits.train.labels),
+        class_weights=tl.train.class_weights(splits.train.labels),
         monitor="auroc",
-        start_counts=True,
+        keep_start=True,
     )
     return judged(net, encoder, history, splits.test)
 
@@ -155,16 +157,16 @@ def text_scratch(splits: TextSplits, seed: int) -> recipes.Run:
         words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
         model = make_pipeline(words, LogisticRegression(C=C, max_iter=1000, class_weight="balanced"))
         model.fit(splits.train.texts, splits.train.labels)
-        found = tl.measures.scores(model.predict_proba(splits.val.texts), splits.val.labels)
+        found = tl.stats.scores(model.predict_proba(splits.val.texts), splits.val.labels)
         tried[C] = found["auroc"], found["accuracy"], model
     _, accuracy, model = max(tried.values(), key=lambda one: one[0])
-    result = tl.measures.scores(model.predict_proba(splits.test.texts), splits.test.labels)
+    result = tl.stats.scores(model.predict_proba(splits.test.texts), splits.test.labels)
     return recipes.Run(nn.Identity(), pd.DataFrame({"val_accuracy": [accuracy]}), result)
 
 
 def judged(net: Classifier, encoder: Encoder, history: pd.DataFrame, test: TextSet) -> recipes.Run:
     """Return the run with its scores on the test set."""
-    return recipes.Run(net, history, tl.measures.scores(*tl.training.predict(net, batches(test, encoder, 64))))
+    return recipes.Run(net, history, tl.stats.scores(*tl.train.predict_proba(net, batches(test, encoder, 64))))
 
 
 def choose_rate() -> pd.DataFrame:
@@ -180,14 +182,14 @@ def choose_rate() -> pd.DataFrame:
 
 @torch.no_grad()
 def by_layer(texts: list[str], encoder: Encoder) -> list[np.ndarray]:
-    """Return what :func:`tlhelpers.text.features` gives for each layer ``[N, D]``, in one pass for all of them."""
+    """Return what :func:`tlhelpers.models.encode` gives for each layer ``[N, D]``, in one pass for all of them."""
     found: list[list[np.ndarray]] = []
     for start in range(0, len(texts), 50):
         tokens = encoder.tokenizer(
             texts[start : start + 50], padding=True, truncation=True, max_length=64, return_tensors="pt"
         )
         states = encoder.model(**tokens, output_hidden_states=True).hidden_states
-        found.append([text.mean_pool(layer, tokens["attention_mask"]).numpy() for layer in states])
+        found.append([tl.models.mean_pool(layer, tokens["attention_mask"]).numpy() for layer in states])
     return [np.concatenate(parts) for parts in zip(*found, strict=True)]
 
 
@@ -197,21 +199,21 @@ Described = dict[str, tuple[np.ndarray, np.ndarray]]
 @lru_cache(maxsize=1)
 def described(task: str, seed: int) -> tuple[Described, np.ndarray, np.ndarray]:
     """Return what each source makes of a task: features of train and test part; and the labels of both."""
-    if task in text.DOMAINS:
+    if task in tl.data.TEXT_DOMAINS:
         splits = sentences(task, seed)
-        train, test, encoder = splits.train, splits.test, text.encoder()
+        train, test, encoder = splits.train, splits.test, tl.models.load_encoder()
         words = TfidfVectorizer(sublinear_tf=True).fit(train.texts)
         found = {"word counts": (words.transform(train.texts).toarray(), words.transform(test.texts).toarray())}
         layers = [by_layer(part.texts, encoder) for part in (train, test)]
         found |= {f"layer {number}": (layers[0][number], layers[1][number]) for number in (0, 2, 4, 6)}
         return found, train.labels, test.labels
-    p, splits = settings(), targets.IMAGE_TASKS[task](seed)
+    p, splits = settings(), tl.data.IMAGE_TASKS[task](seed)
     parts = splits.train, splits.test
-    found = {"pixels": tuple(targets.pixels(part) for part in parts)}
-    fresh = tl.backbones.load(p.backbone, pretrained=False, image_size=p.image_size, seed=seed)
-    found["random network"] = tuple(tl.features.compute(fresh, part)[0].numpy() for part in parts)
-    stages = [inside.pooled(inside.source_network(p.backbone, p.image_size), part)[0] for part in parts]
-    found |= {name: (stages[0][name], stages[1][name]) for name in targets.CUTS}
+    found = {"pixels": tuple(tl.data.pixels(part) for part in parts)}
+    fresh = tl.models.load(p.backbone, pretrained=False, image_size=p.image_size, seed=seed)
+    found["random network"] = tuple(tl.look.extract(fresh, part)[0].numpy() for part in parts)
+    stages = [tl.look.pooled(tl.models.load(p.backbone, image_size=p.image_size), part)[0] for part in parts]
+    found |= {name: (stages[0][name], stages[1][name]) for name in tl.data.CUTS}
     return found, splits.train.labels, splits.test.labels
 
 
@@ -219,8 +221,8 @@ def from_source(task: str, source: str, seed: int) -> dict[str, float]:
     """Return the scores of one source on the training part, and what a linear head on it gives on test data."""
     found, y, y_test = described(task, seed)
     X, X_test = found[source]
-    head = similarity.linear_classifier().fit(X, y)
-    return all_scores(X, y) | tl.measures.scores(head.predict_proba(X_test), y_test)
+    head = tl.look.linear_classifier().fit(X, y)
+    return all_scores(X, y) | tl.stats.scores(head.predict_proba(X_test), y_test)
 
 
 IMAGE_ARMS: dict[str, Callable[..., recipes.Run]] = {
@@ -237,7 +239,7 @@ TEXT_ARMS: dict[str, Callable[..., recipes.Run]] = {
 
 def cells(p: Profile) -> list[dict[str, Any]]:
     """Return the cells seed by seed, so that an unfinished run holds whole seeds."""
-    tasks = [*targets.IMAGE_TASKS, *text.DOMAINS]
+    tasks = [*tl.data.IMAGE_TASKS, *tl.data.TEXT_DOMAINS]
     return [
         {"task": task, "arm": arm, "seed": seed}
         for seed in p.seeds
@@ -248,9 +250,9 @@ def cells(p: Profile) -> list[dict[str, Any]]:
 
 def sources(task: str) -> tuple[str, ...]:
     """Return the sources whose features a task is tried on, from none to all of the pretrained network."""
-    if task in text.DOMAINS:
+    if task in tl.data.TEXT_DOMAINS:
         return "word counts", "layer 0", "layer 2", "layer 4", "layer 6"
-    return "pixels", "random network", *targets.CUTS
+    return "pixels", "random network", *tl.data.CUTS
 
 
 def run(task: str, arm: str, seed: int) -> recipes.Run:
@@ -258,14 +260,14 @@ def run(task: str, arm: str, seed: int) -> recipes.Run:
     if arm not in IMAGE_ARMS:
         if arm.startswith("from "):
             found = from_source(task, arm.removeprefix("from "), seed)
-        elif task in targets.IMAGE_TASKS:
+        elif task in tl.data.IMAGE_TASKS:
             found = image_scores(task, seed)
         else:
             train = sentences(task, seed).train
-            found = all_scores(text.features(train.texts, text.encoder()).numpy(), train.labels)
+            found = all_scores(tl.models.encode(train.texts, tl.models.load_encoder()).numpy(), train.labels)
         return recipes.Run(nn.Identity(), pd.DataFrame({"val_accuracy": [float("nan")]}), found)
-    if task in targets.IMAGE_TASKS:
-        return IMAGE_ARMS[arm](targets.IMAGE_TASKS[task](seed), settings(), seed)
+    if task in tl.data.IMAGE_TASKS:
+        return IMAGE_ARMS[arm](tl.data.IMAGE_TASKS[task](seed), settings(), seed)
     return TEXT_ARMS[arm](sentences(task, seed), seed)
 
 

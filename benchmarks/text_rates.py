@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import tlhelpers as tl
 from benchmarks import grid, recipes, texts
-from tlhelpers import text
 
 NAME, COMMAND = "text_rates", "python -m benchmarks.text_rates"
 RATES = (2e-5, 1e-4, 3e-4, 1e-3)
@@ -24,7 +24,7 @@ def cells() -> list[dict[str, Any]]:
 
 def run(rate: float, seed: int) -> recipes.Run:
     """Run one cell; the last training loss goes with the scores, for it shows a rate that does not learn."""
-    found = texts.tuned(text.splits(seed), seed, rate)
+    found = texts.tuned(tl.data.text_splits(seed), seed, rate)
     return found._replace(scores=found.scores | {"train_loss": float(found.history["train_loss"].iloc[-1])})
 
 

@@ -29,9 +29,9 @@ from transformers import DataCollatorForLanguageModeling
 
 import tlhelpers as tl
 from benchmarks import grid, recipes, targets
-from tlhelpers import inside, similarity, text, trainer
+from tlhelpers.data import TextSet, TextSplits
+from tlhelpers.models import Encoder
 from tlhelpers.profile import Profile
-from tlhelpers.text import Encoder, TextSet, TextSplits
 
 NAME, COMMAND = "texts", "python -m benchmarks.texts"
 LABELS = (500,)
@@ -47,8 +47,8 @@ MIN_STEPS = 100  # few labels need more passes: Mosbach et al. (2021), Zhang et 
 def elsewhere() -> dict[str, TextSet]:
     """Return the same few sentences of each domain that is not the target."""
     rng = np.random.default_rng(0)
-    others = [domain for domain in text.DOMAINS if domain != tl.profile.current().text_data]
-    everything = {domain: text.load(domain) for domain in others}
+    others = [domain for domain in tl.data.TEXT_DOMAINS if domain != tl.profile.current().text_data]
+    everything = {domain: tl.data.load_texts(domain) for domain in others}
     return {domain: found.take(rng.permutation(len(found))[:ELSEWHERE]) for domain, found in everything.items()}
 
 
@@ -62,13 +62,13 @@ def report(judge: Any, splits: TextSplits) -> dict[str, float]:
 
 def moved(model: nn.Module, tokenizer: Any, splits: TextSplits) -> dict[str, float]:
     """Return the CKA of each layer with the pretrained encoder's, on texts of the target and of editorials."""
-    start, tuned = text.encoder(tl.profile.current().text_model), Encoder(model.cpu().eval(), tokenizer)
+    start, tuned = tl.models.load_encoder(tl.profile.current().text_model), Encoder(model.cpu().eval(), tokenizer)
     found = {}
     for kind, part in (("movies", splits.test), ("editorials", elsewhere()["editorials"])):
         texts = part.texts[:MOVED]
         pairs = zip(targets.by_layer(texts, start), targets.by_layer(texts, tuned), strict=True)
         for layer, (before, after) in enumerate(pairs):
-            found[f"cka:{kind}:{layer}"] = inside.cka(torch.from_numpy(before), torch.from_numpy(after))
+            found[f"cka:{kind}:{layer}"] = tl.look.cka(torch.from_numpy(before), torch.from_numpy(after))
     return found
 
 
@@ -79,7 +79,7 @@ def linear(
     start, tried = time.perf_counter(), []
     for model in pipelines.values():
         model.fit(X["train"], splits.train.labels)
-        found = tl.measures.scores(model.predict_proba(X["val"]), splits.val.labels)
+        found = tl.stats.scores(model.predict_proba(X["val"]), splits.val.labels)
         tried.append((found["accuracy"], model))
     accuracy, model = max(tried, key=lambda one: one[0])
     return model, accuracy, time.perf_counter() - start
@@ -96,7 +96,7 @@ def words(splits: TextSplits, seed: int) -> recipes.Run:
     }
     X = {"train": splits.train.texts, "val": splits.val.texts}
     model, accuracy, seconds = linear(tried, X, splits)
-    scores = report(lambda part: tl.measures.scores(model.predict_proba(part.texts), part.labels), splits)
+    scores = report(lambda part: tl.stats.scores(model.predict_proba(part.texts), part.labels), splits)
     vocabulary, weights = model[0].vocabulary_, model[1].coef_
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "words.json").write_text(json.dumps({word: int(at) for word, at in vocabulary.items()}))
@@ -108,16 +108,16 @@ def words(splits: TextSplits, seed: int) -> recipes.Run:
 
 def frozen(splits: TextSplits, seed: int, encoder: Encoder | None = None, before: float = 0.0) -> recipes.Run:
     """Fit a logistic regression on the mean over the tokens of a frozen encoder."""
-    encoder = encoder or text.encoder(tl.profile.current().text_model)
+    encoder = encoder or tl.models.load_encoder(tl.profile.current().text_model)
     length, start = tl.profile.current().text_length, time.perf_counter()
 
     def embed(part: TextSet) -> np.ndarray:
-        return text.features(part.texts, encoder, max_length=length).numpy()
+        return tl.models.encode(part.texts, encoder, max_length=length).numpy()
 
     X = {name: embed(part) for name, part in (("train", splits.train), ("val", splits.val))}
-    model, accuracy, _ = linear({C: similarity.linear_classifier(C) for C in (1e-3, 1e-2, 1e-1, 1.0)}, X, splits)
+    model, accuracy, _ = linear({C: tl.look.linear_classifier(C) for C in (1e-3, 1e-2, 1e-1, 1.0)}, X, splits)
     seconds = time.perf_counter() - start
-    scores = report(lambda part: tl.measures.scores(model.predict_proba(embed(part)), part.labels), splits)
+    scores = report(lambda part: tl.stats.scores(model.predict_proba(embed(part)), part.labels), splits)
     with tempfile.TemporaryDirectory() as folder:
         scale, head = model[0], model[1]
         np.savez(Path(folder, "head.npz"), mean=scale.mean_, std=scale.scale_, w=head.coef_, b=head.intercept_)
@@ -139,29 +139,29 @@ def tuned(
 
     Few labels are passed over more often, so that no run has fewer than :data:`MIN_STEPS` steps.
     """
-    model, tokenizer = trainer.classifier(seed, start)
+    model, tokenizer = tl.train.text_classifier(seed, start)
     encoder = model.base_model
     if lora:
         model = get_peft_model(model, lora)
     rate = rate or tl.profile.current().text_rate
     with tempfile.TemporaryDirectory() as folder:
-        arguments = trainer.settings(
+        arguments = tl.train.trainer_settings(
             folder,
             learning_rate=rate,
             num_train_epochs=epochs(len(splits.train)),
             per_device_train_batch_size=BATCH,
             seed=seed,
         )
-        work = trainer.build(model, tokenizer, splits.train, splits.val, arguments)
+        work = tl.train.build_trainer(model, tokenizer, splits.train, splits.val, arguments)
         began = time.perf_counter()
         work.train()
         seconds = time.perf_counter() - began
         model.save_pretrained(Path(folder, "final"))
         disk = size(Path(folder, "final"))
-    scores = report(lambda part: trainer.evaluate(work, part), splits)
+    scores = report(lambda part: tl.train.evaluate_trainer(work, part), splits)
     trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     extra = {"trainable": trainable, "disk": disk, "train_seconds": seconds + before}
-    return recipes.Run(model, trainer.history(work), scores | extra | moved(encoder, tokenizer, splits))
+    return recipes.Run(model, tl.train.trainer_history(work), scores | extra | moved(encoder, tokenizer, splits))
 
 
 def epochs(labels: int) -> int:
@@ -185,10 +185,10 @@ def adapted(seed: int, rate: float = ADAPT_RATE) -> tuple[tempfile.TemporaryDire
 
     Masked language modeling as in Devlin et al. (2019), on the domain as in Gururangan et al. (2020).
     """
-    model, tokenizer = trainer.masked_lm(seed)
-    texts = text.unlabeled(seed)
+    model, tokenizer = tl.train.masked_lm(seed)
+    texts = tl.data.unlabeled_texts(seed)
     folder = tempfile.TemporaryDirectory()
-    arguments = trainer.settings(
+    arguments = tl.train.trainer_settings(
         Path(folder.name, "steps"),
         learning_rate=rate,
         num_train_epochs=ADAPT_EPOCHS,
@@ -198,7 +198,7 @@ def adapted(seed: int, rate: float = ADAPT_RATE) -> tuple[tempfile.TemporaryDire
         load_best_model_at_end=False,
     )
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.15)
-    work = trainer.build(model, tokenizer, texts, texts[:1], arguments, collator)
+    work = tl.train.build_trainer(model, tokenizer, texts, texts[:1], arguments, collator)
     began = time.perf_counter()
     work.train()
     seconds = time.perf_counter() - began
@@ -214,12 +214,12 @@ def cells(p: Profile) -> list[dict[str, Any]]:
 
 def run(arm: str, labels: int, seed: int) -> recipes.Run:
     """Run one cell."""
-    splits = text.splits(seed, labels)
+    splits = tl.data.text_splits(seed, labels)
     if arm.startswith("adapted"):
         folder, seconds = adapted(seed)
         if arm == "adapted full":
             return tuned(splits, seed, start=Path(folder.name), before=seconds)
-        return frozen(splits, seed, text.encoder(folder.name), seconds)
+        return frozen(splits, seed, tl.models.load_encoder(folder.name), seconds)
     if arm == "lora":
         return tuned(splits, seed, LORA_RATE, lora=lora_config())
     return {"words": words, "frozen": frozen, "full": tuned}[arm](splits, seed)
@@ -229,7 +229,7 @@ def choose() -> pd.DataFrame:
     """Return validation scores of three rates for LoRA, on a seed that is not in the table."""
     rows = []
     for rate in (3e-4, 1e-3, 3e-3):
-        history = tuned(text.splits(100), 100, rate, lora=lora_config()).history
+        history = tuned(tl.data.text_splits(100), 100, rate, lora=lora_config()).history
         best = history.query("best").iloc[0]
         rows.append({"rate": rate, **best[["val_accuracy", "val_auroc", "val_loss"]]})
     return pd.DataFrame(rows)

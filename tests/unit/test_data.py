@@ -17,7 +17,7 @@ from PIL import Image
 from torch.utils.data import RandomSampler, SequentialSampler
 from torchvision.transforms.v2 import functional as F
 
-from tlhelpers import data
+import tlhelpers as tl
 from tlhelpers.data import ImageSet
 
 Make = Callable[..., ImageSet]
@@ -91,23 +91,23 @@ class TestOpenRgb:
     def test_every_kind_of_image_becomes_rgb(self, tmp_path: Path, mode: str) -> None:
         path = tmp_path / "image.tif"
         Image.new(mode, (8, 6)).save(path)
-        image = data.open_rgb(path)
+        image = tl.data.open_rgb(path)
         assert image.mode == "RGB" and image.size == (8, 6)
 
     def test_gray_is_repeated_over_three_channels(self, tmp_path: Path) -> None:
         Image.new("L", (2, 2), 77).save(tmp_path / "gray.png")
-        assert data.open_rgb(str(tmp_path / "gray.png")).getpixel((0, 0)) == (77, 77, 77)
+        assert tl.data.open_rgb(str(tmp_path / "gray.png")).getpixel((0, 0)) == (77, 77, 77)
 
     @pytest.mark.parametrize("suffix", ["png", "tif"])
     def test_16_bit_gray_is_scaled_from_its_full_range(self, tmp_path: Path, suffix: str) -> None:
         path = tmp_path / f"deep.{suffix}"
         Image.fromarray(np.array([[0, 256, 257, 32896, 65535]], dtype=np.uint16)).save(path)
-        found = np.asarray(data.open_rgb(path))
+        found = np.asarray(tl.data.open_rgb(path))
         assert found[0].tolist() == [[gray] * 3 for gray in (0, 0, 1, 128, 255)]
 
     def test_32_bit_gray_within_16_bits_is_scaled_alike(self, tmp_path: Path) -> None:
         Image.fromarray(np.array([[0, 65535]], dtype=np.int32)).save(tmp_path / "deep.tif")
-        assert np.asarray(data.open_rgb(tmp_path / "deep.tif"))[0].tolist() == [[0] * 3, [255] * 3]
+        assert np.asarray(tl.data.open_rgb(tmp_path / "deep.tif"))[0].tolist() == [[0] * 3, [255] * 3]
 
     @pytest.mark.parametrize(("low", "high"), [(0, 65536), (-1, 5)])
     def test_values_beyond_16_bits_need_a_decision(self, tmp_path: Path, low: int, high: int) -> None:
@@ -115,30 +115,30 @@ class TestOpenRgb:
         Image.fromarray(np.array([[low, high]], dtype=np.int32)).save(path)
         message = rf"deeper\.tif: gray values run from {low} to {high}, beyond 16 bits; rescale them to 0\.\.65535"
         with pytest.raises(ValueError, match=message):
-            data.open_rgb(path)
+            tl.data.open_rgb(path)
 
     def test_a_floating_point_image_needs_a_decision(self, tmp_path: Path) -> None:
         Image.fromarray(np.ones((4, 4), np.float32)).save(tmp_path / "float.tif")
         with pytest.raises(
             ValueError, match=r"float\.tif: floating-point image of unknown range; save it as 8-bit"
         ):
-            data.open_rgb(tmp_path / "float.tif")
+            tl.data.open_rgb(tmp_path / "float.tif")
 
     def test_cmyk_is_converted(self, tmp_path: Path) -> None:
         Image.new("CMYK", (2, 2), (0, 255, 255, 0)).save(tmp_path / "ink.tif")
-        assert data.open_rgb(tmp_path / "ink.tif").getpixel((0, 0)) == (255, 0, 0)
+        assert tl.data.open_rgb(tmp_path / "ink.tif").getpixel((0, 0)) == (255, 0, 0)
 
     def test_a_palette_is_converted(self, tmp_path: Path) -> None:
         image = Image.new("P", (2, 2), 1)
         image.putpalette([0, 0, 0, 10, 20, 30])
         image.save(tmp_path / "palette.png")
-        assert data.open_rgb(tmp_path / "palette.png").getpixel((0, 0)) == (10, 20, 30)
+        assert tl.data.open_rgb(tmp_path / "palette.png").getpixel((0, 0)) == (10, 20, 30)
 
     def test_the_transparent_turns_white_and_the_opaque_stays(self, tmp_path: Path) -> None:
         image = Image.new("RGBA", (2, 2), (10, 20, 30, 0))
         image.putpixel((1, 1), (10, 20, 30, 255))
         image.save(tmp_path / "cut-out.png")
-        found = data.open_rgb(tmp_path / "cut-out.png")
+        found = tl.data.open_rgb(tmp_path / "cut-out.png")
         assert found.getpixel((0, 0)) == (255, 255, 255) and found.getpixel((1, 1)) == (10, 20, 30)
 
     @pytest.mark.parametrize(("orientation", "size"), [(1, (9, 6)), (3, (9, 6)), (6, (6, 9)), (8, (6, 9))])
@@ -150,26 +150,26 @@ class TestOpenRgb:
         exif = Image.Exif()
         exif[0x0112] = orientation
         image.save(tmp_path / "phone.png", exif=exif)
-        found = data.open_rgb(tmp_path / "phone.png")
+        found = tl.data.open_rgb(tmp_path / "phone.png")
         corner = {1: (0, 0), 3: (8, 5), 6: (5, 0), 8: (0, 8)}[orientation]
         assert found.size == size and found.getpixel(corner) == (255, 255, 255)
 
     def test_an_8_bit_array_is_taken_as_it_is(self) -> None:
         values = np.arange(24, dtype=np.uint8)
-        assert np.array_equal(data.open_rgb(values.reshape(2, 4, 3)), values.reshape(2, 4, 3))
-        assert np.array_equal(np.asarray(data.open_rgb(values.reshape(4, 6)))[..., 2], values.reshape(4, 6))
+        assert np.array_equal(tl.data.open_rgb(values.reshape(2, 4, 3)), values.reshape(2, 4, 3))
+        assert np.array_equal(np.asarray(tl.data.open_rgb(values.reshape(4, 6)))[..., 2], values.reshape(4, 6))
 
     @pytest.mark.parametrize("kind", ["float32", "float64", "uint16", "int64", "bool"])
     def test_another_array_is_refused(self, kind: str) -> None:
         message = rf"image array is {kind}; scale it to 0\.\.255 and convert it to uint8"
         with pytest.raises(ValueError, match=message):
-            data.open_rgb(np.zeros((4, 4), kind))
+            tl.data.open_rgb(np.zeros((4, 4), kind))
 
     def test_a_file_that_is_no_image_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "broken.png").write_bytes(b"no image")
         message = r"broken\.png: cannot be read as an image \(cannot identify.*\); delete or replace it"
         with pytest.raises(ValueError, match=message):
-            data.open_rgb(tmp_path / "broken.png")
+            tl.data.open_rgb(tmp_path / "broken.png")
 
     @pytest.mark.parametrize("suffix", ["png", "jpg"])
     def test_an_image_that_was_cut_off_is_named(self, tmp_path: Path, suffix: str) -> None:
@@ -178,16 +178,16 @@ class TestOpenRgb:
         Image.fromarray(values).save(path)
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(ValueError, match=rf"half\.{suffix}: cannot be read as an image"):
-            data.open_rgb(path)
+            tl.data.open_rgb(path)
 
     def test_a_missing_image_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"gone\.png: cannot be read as an image \(.*No such file"):
-            data.open_rgb(tmp_path / "gone.png")
+            tl.data.open_rgb(tmp_path / "gone.png")
 
     def test_the_set_names_the_broken_image_when_it_is_met(self, tmp_path: Path) -> None:
         (tmp_path / "broken.png").write_bytes(b"no image")
         images = ImageSet([np.zeros((2, 2), np.uint8), tmp_path / "broken.png"], np.array([0, 1]), ("a", "b"))
-        batches = data.loader(images, tensor, batch_size=2)
+        batches = tl.data.loader(images, tensor, batch_size=2)
         with pytest.raises(ValueError, match=r"broken\.png"):
             list(batches)
 
@@ -196,7 +196,7 @@ class TestOpenRgb:
         with pytest.raises(
             ValueError, match=re.escape(f"image array has shape {shape}; give [H, W] or [H, W, 3]")
         ):
-            data.open_rgb(np.zeros(shape, np.uint8))
+            tl.data.open_rgb(np.zeros(shape, np.uint8))
 
     @pytest.mark.parametrize("suffix", ["tif", "bmp", "png"])
     def test_a_damaged_file_of_any_kind_is_named(self, tmp_path: Path, suffix: str) -> None:
@@ -206,7 +206,7 @@ class TestOpenRgb:
         for length in range(8, len(whole), max(1, len(whole) // 40)):
             path.write_bytes(whole[:length])
             try:
-                data.open_rgb(path)
+                tl.data.open_rgb(path)
             except ValueError as error:
                 assert f"damaged.{suffix}: cannot be read as an image" in str(error)
 
@@ -214,17 +214,17 @@ class TestOpenRgb:
 class TestLoad:
     def test_the_packaged_cells_are_those_of_the_paper(self) -> None:
         # Deitsch et al. (2019): 2,624 cells; graded 0, 1/3, 2/3, 1: 1,508, 295, 106, 715.
-        images = data.load("elpv")
+        images = tl.data.load("elpv")
         assert images.classes == ("functional", "defective")
         assert np.bincount(images.labels).tolist() == [1508 + 295, 106 + 715]
         assert {image.shape for image in images.images} == {(300, 300)}
 
     def test_the_packaged_cells_are_read_once(self) -> None:
-        assert data.load("elpv") is data.load("elpv")
+        assert tl.data.load("elpv") is tl.data.load("elpv")
 
     def test_a_folder_may_be_named(self, folder: Path) -> None:
         for name in (folder, str(folder)):
-            images = data.load(name)
+            images = tl.data.load(name)
             assert len(images) == 80 and images.classes == ("NORMAL", "PNEUMONIA")
 
     def test_a_missing_folder_says_what_to_set(self) -> None:
@@ -232,7 +232,7 @@ class TestLoad:
             r"no images at 'data/nowhere': .*Set TLHELPERS_DATA to a folder.*or use TLHELPERS_PROFILE=offline"
         )
         with pytest.raises(FileNotFoundError, match=message):
-            data.load("data/nowhere")
+            tl.data.load("data/nowhere")
 
 
 class TestFromFolder:
@@ -246,7 +246,7 @@ class TestFromFolder:
         return tmp_path / "pets"
 
     def test_each_subfolder_is_a_class_in_alphabetical_order(self, root: Path) -> None:
-        images = data.from_folder(root)
+        images = tl.data.from_folder(root)
         assert images.classes == ("cat", "dog")
         assert images.labels.tolist() == [0, 0, 1]
         assert images.images == [root / "cat/1.png", root / "cat/2.png", root / "dog/1.png"]
@@ -254,13 +254,13 @@ class TestFromFolder:
     def test_images_may_lie_deeper(self, root: Path) -> None:
         (root / "dog/old").mkdir()
         shutil.copy(root / "dog/1.png", root / "dog/old/2.PNG")
-        assert np.bincount(data.from_folder(str(root)).labels).tolist() == [2, 2]
+        assert np.bincount(tl.data.from_folder(str(root)).labels).tolist() == [2, 2]
 
     def test_other_files_and_hidden_folders_are_passed_over(self, root: Path) -> None:
         (root / "readme.txt").write_text("pets")
         (root / "dog/notes.csv").write_text("1")
         (root / ".cache").mkdir()
-        assert len(data.from_folder(root)) == 3 and data.from_folder(root).classes == ("cat", "dog")
+        assert len(tl.data.from_folder(root)) == 3 and tl.data.from_folder(root).classes == ("cat", "dog")
 
     @pytest.mark.parametrize(
         "parts", [("train", "val", "test"), ("train", "valid"), ("test", "train"), ("Training", "Testing")]
@@ -269,7 +269,7 @@ class TestFromFolder:
         divided = root.parent / "divided"
         for part in parts:
             shutil.copytree(root, divided / part)
-        images = data.from_folder(divided)
+        images = tl.data.from_folder(divided)
         assert images.classes == ("cat", "dog")
         assert np.bincount(images.labels).tolist() == [2 * len(parts), len(parts)]
         for path, label in zip(images.images, images.labels, strict=True):
@@ -281,80 +281,80 @@ class TestFromFolder:
         shutil.copytree(root, divided / "test")
         (divided / ".cache").mkdir()
         (divided / "train" / ".cache").mkdir()
-        assert data.from_folder(divided).classes == ("cat", "dog")
+        assert tl.data.from_folder(divided).classes == ("cat", "dog")
 
     def test_a_part_of_a_divided_set_may_lack_a_class(self, root: Path) -> None:
         divided = root.parent / "divided"
         shutil.copytree(root, divided / "train")
         shutil.copytree(root / "dog", divided / "val/dog")
-        assert np.bincount(data.from_folder(divided).labels).tolist() == [2, 2]
+        assert np.bincount(tl.data.from_folder(divided).labels).tolist() == [2, 2]
 
     def test_a_folder_without_classes_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"has 0 class folder\(s\) \(\); it needs two or more, each with its"):
-            data.from_folder(tmp_path)
+            tl.data.from_folder(tmp_path)
 
     def test_images_without_class_folders_are_refused(self, root: Path) -> None:
         with pytest.raises(ValueError, match=r"cat has 0 class folder\(s\)"):
-            data.from_folder(root / "cat")
+            tl.data.from_folder(root / "cat")
 
     def test_one_class_is_refused(self, root: Path) -> None:
         shutil.rmtree(root / "dog")
         with pytest.raises(ValueError, match=r"pets has 1 class folder\(s\) \('cat',\); it needs two or more"):
-            data.from_folder(root)
+            tl.data.from_folder(root)
 
     def test_an_empty_class_is_named(self, root: Path) -> None:
         (root / "dog/1.png").rename(root / "dog/1.txt")
         with pytest.raises(ValueError, match=r"class folder 'dog' under .*pets holds no image \(\.png, \.jpg"):
-            data.from_folder(root)
+            tl.data.from_folder(root)
 
     @pytest.mark.parametrize("name", ["nowhere", "pets/dog/1.png"])
     def test_what_is_no_folder_is_named(self, root: Path, name: str) -> None:
         with pytest.raises(FileNotFoundError, match=rf"{name} is not a folder"):
-            data.from_folder(root.parent / name)
+            tl.data.from_folder(root.parent / name)
 
     def test_what_a_mac_adds_to_a_zip_is_passed_over(self, root: Path) -> None:
-        before = len(data.from_folder(root))
+        before = len(tl.data.from_folder(root))
         first = next(path for path in sorted(root.iterdir()) if path.is_dir())
         (first / "._0.png").write_bytes(b"resource fork")
         (root / "__MACOSX").mkdir()
-        assert len(data.from_folder(root)) == before
+        assert len(tl.data.from_folder(root)) == before
 
     def test_parts_beside_classes_are_refused(self, root: Path) -> None:
         Image.new("L", (4, 4)).save((root / "train").mkdir() or root / "train" / "0.png")
         with pytest.raises(ValueError, match=r"has parts \(train\) beside other folders .*; move those away"):
-            data.from_folder(root)
+            tl.data.from_folder(root)
 
     def test_validation_is_a_part(self, tmp_path: Path) -> None:
         for part in ("train", "validation"):
             for name in ("a", "b"):
                 (tmp_path / part / name).mkdir(parents=True)
                 Image.new("L", (4, 4)).save(tmp_path / part / name / "0.png")
-        assert data.from_folder(tmp_path).classes == ("a", "b")
+        assert tl.data.from_folder(tmp_path).classes == ("a", "b")
 
 
 class TestSplit:
     def test_parts_have_the_sizes_asked_for_and_share_no_image(self, numbered: Make, numbers: Numbers) -> None:
-        splits = data.split(numbered(np.arange(200) % 4 == 0), 90, 40, 50, seed=3)
+        splits = tl.data.split(numbered(np.arange(200) % 4 == 0), 90, 40, 50, seed=3)
         assert [len(part) for part in (splits.train, splits.val, splits.test)] == [90, 40, 50]
         assert len({number for part in splits for number in numbers(part)}) == 180
 
     def test_parts_may_use_up_the_set(self, numbered: Make, numbers: Numbers) -> None:
-        splits = data.split(numbered(np.arange(200) % 4 == 0), 100, 40, 60, seed=3)
+        splits = tl.data.split(numbered(np.arange(200) % 4 == 0), 100, 40, 60, seed=3)
         assert sorted(number for part in splits for number in numbers(part)) == list(range(200))
 
     def test_each_part_has_the_same_share_of_classes(self, numbered: Make) -> None:
-        splits = data.split(numbered(np.arange(200) % 4 == 0), 100, 40, 60, seed=3)
+        splits = tl.data.split(numbered(np.arange(200) % 4 == 0), 100, 40, 60, seed=3)
         assert [int(part.labels.sum()) for part in splits] == [25, 10, 15]
 
     def test_labels_and_classes_stay_with_their_images(self, numbered: Make, numbers: Numbers) -> None:
         images = numbered(np.arange(90) % 3, ("a", "b", "c"))
-        for part in data.split(images, 30, 30, 30, seed=0):
+        for part in tl.data.split(images, 30, 30, 30, seed=0):
             assert part.classes == ("a", "b", "c")
             assert part.labels.tolist() == [number % 3 for number in numbers(part)]
 
     def test_a_seed_makes_one_split(self, numbered: Make, numbers: Numbers) -> None:
         images = numbered(np.arange(100) % 2)
-        first, again, other = ([numbers(p) for p in data.split(images, 40, 20, 20, seed=s)] for s in (1, 1, 2))
+        first, again, other = ([numbers(p) for p in tl.data.split(images, 40, 20, 20, seed=s)] for s in (1, 1, 2))
         assert first == again
         assert all(set(a) != set(b) for a, b in zip(first, other, strict=True))
 
@@ -363,27 +363,27 @@ class TestSplit:
     def test_a_part_without_room_for_each_class_is_refused(self, numbered: Make, part: str, size: int) -> None:
         sizes = {"train": 10, "val": 4, "test": 4} | {part: size}
         with pytest.raises(ValueError, match=rf"{part}={size}: a part needs at least one image of 2 classes"):
-            data.split(numbered(np.arange(20) % 2), **sizes, seed=0)
+            tl.data.split(numbered(np.arange(20) % 2), **sizes, seed=0)
 
     def test_more_than_there_is_is_refused(self, numbered: Make) -> None:
         with pytest.raises(ValueError, match=r"train=10, val=6 and test=5 need 21 images; there are 20"):
-            data.split(numbered(np.arange(20) % 2), 10, 6, 5, seed=0)
+            tl.data.split(numbered(np.arange(20) % 2), 10, 6, 5, seed=0)
 
     @pytest.mark.parametrize("rare", [0, 1, 2])
     def test_a_class_with_fewer_images_than_parts_is_named(self, numbered: Make, rare: int) -> None:
         labels = np.arange(30) >= 30 - rare
         message = rf"class 'b' has {rare} image\(s\); three parts need three or more"
         with pytest.raises(ValueError, match=message):
-            data.split(numbered(labels), 10, 10, 10, seed=0)
+            tl.data.split(numbered(labels), 10, 10, 10, seed=0)
 
     def test_a_remainder_too_small_to_stratify_is_no_obstacle(self, numbered: Make) -> None:
-        splits = data.split(numbered(np.arange(20) % 2), 10, 4, 5, seed=0)
+        splits = tl.data.split(numbered(np.arange(20) % 2), 10, 4, 5, seed=0)
         assert [len(part) for part in splits] == [10, 4, 5]
         assert splits.train.labels.sum() == 5
 
     def test_a_part_without_a_rare_class_is_named(self, numbered: Make) -> None:
         with pytest.raises(ValueError, match=r"(train|val|test)=10 holds no image of the rare class 'b'"):
-            data.split(numbered((np.arange(100) < 3) * 1), 10, 10, 10, seed=0)
+            tl.data.split(numbered((np.arange(100) < 3) * 1), 10, 10, 10, seed=0)
 
 
 class TestSubset:
@@ -391,39 +391,39 @@ class TestSubset:
 
     def test_the_smaller_lies_in_the_larger(self, numbered: Make, numbers: Numbers) -> None:
         images = numbered(self.LABELS)
-        sets = [set(numbers(data.subset(images, size, seed=0))) for size in (8, 20, 21, 40, 199, 200)]
+        sets = [set(numbers(tl.data.subset(images, size, seed=0))) for size in (8, 20, 21, 40, 199, 200)]
         assert [len(found) for found in sets] == [8, 20, 21, 40, 199, 200]
         assert all(smaller < larger for smaller, larger in pairwise(sets))
 
     @pytest.mark.parametrize("size", [8, 20, 100, 200])
     def test_classes_keep_their_proportion(self, numbered: Make, size: int) -> None:
-        found = data.subset(numbered(self.LABELS), size, seed=0)
+        found = tl.data.subset(numbered(self.LABELS), size, seed=0)
         assert int(found.labels.sum()) == size // 4
 
     def test_two_images_hold_both_classes_however_rare_one_is(self, numbered: Make) -> None:
-        found = data.subset(numbered([0] * 19 + [1]), 2, seed=0)
+        found = tl.data.subset(numbered([0] * 19 + [1]), 2, seed=0)
         assert sorted(found.labels.tolist()) == [0, 1]
 
     def test_a_seed_makes_one_subset(self, numbered: Make, numbers: Numbers) -> None:
         images = numbered(self.LABELS)
-        first, again, other = (numbers(data.subset(images, 20, seed=seed)) for seed in (0, 0, 1))
+        first, again, other = (numbers(tl.data.subset(images, 20, seed=seed)) for seed in (0, 0, 1))
         assert first == again and set(first) != set(other)
 
     def test_labels_stay_with_their_images(self, numbered: Make, numbers: Numbers) -> None:
-        found = data.subset(numbered(self.LABELS), 50, seed=0)
+        found = tl.data.subset(numbered(self.LABELS), 50, seed=0)
         assert found.labels.tolist() == [int(number % 4 == 0) for number in numbers(found)]
 
     @pytest.mark.parametrize("size", [1, 0, -1, 201])
     def test_a_size_out_of_range_is_refused(self, numbered: Make, size: int) -> None:
         with pytest.raises(ValueError, match=rf"size={size}: give a number from 2 to 200"):
-            data.subset(numbered(self.LABELS), size, seed=0)
+            tl.data.subset(numbered(self.LABELS), size, seed=0)
 
 
 def test_a_cell_is_flipped_in_each_of_four_ways() -> None:
     torch.manual_seed(0)
     image = torch.arange(12.0).reshape(3, 2, 2)
     ways = {str(image.flip(dims).tolist()) for dims in ([], [1], [2], [1, 2])}
-    change = data.augment_cells()
+    change = tl.data.augment_cells()
     assert {str(change(image).tolist()) for _ in range(60)} == ways
 
     @pytest.mark.parametrize("labels", [[0] * 19 + [1], [0] * 30 + [1, 2], [0] * 9 + [1] * 5 + [2]])
@@ -432,7 +432,7 @@ def test_a_cell_is_flipped_in_each_of_four_ways() -> None:
     ) -> None:
         images = numbered(labels, "abc"[: max(labels) + 1])
         sizes = range(len(images.classes), len(images) + 1)
-        sets = [set(numbers(data.subset(images, size, seed=3))) for size in sizes]
+        sets = [set(numbers(tl.data.subset(images, size, seed=3))) for size in sizes]
         assert [len(found) for found in sets] == list(sizes)
         assert all(smaller < larger for smaller, larger in pairwise(sets))
         assert {labels[index] for index in sets[0]} == set(labels)
@@ -440,18 +440,18 @@ def test_a_cell_is_flipped_in_each_of_four_ways() -> None:
 
 class TestLoader:
     def test_a_batch_is_float_images_and_whole_labels(self, numbered: Make) -> None:
-        (first, labels), *rest = data.loader(numbered([0, 1, 1]), tensor, batch_size=2)
+        (first, labels), *rest = tl.data.loader(numbered([0, 1, 1]), tensor, batch_size=2)
         assert first.shape == (2, 3, 1, 1) and first.dtype == torch.float32
         assert labels.dtype == torch.int64 and labels.tolist() == [0, 1]
         assert len(rest) == 1
 
     def test_without_shuffling_the_order_is_that_of_the_set(self, numbered: Make) -> None:
-        batches = data.loader(numbered([0, 1] * 4), tensor, batch_size=3)
+        batches = tl.data.loader(numbered([0, 1] * 4), tensor, batch_size=3)
         assert isinstance(batches.sampler, SequentialSampler)
         assert torch.cat([x for x, _ in batches])[:, 0, 0, 0].tolist() == list(range(8))
 
     def test_each_label_stays_with_its_image(self, numbered: Make) -> None:
-        batches = data.loader(numbered([0, 1] * 10), tensor, batch_size=6, shuffle=True)
+        batches = tl.data.loader(numbered([0, 1] * 10), tensor, batch_size=6, shuffle=True)
         for x, y in batches:
             assert (x[:, 0, 0, 0] % 2).tolist() == y.tolist()
 
@@ -459,7 +459,7 @@ class TestLoader:
         images = numbered([0, 1] * 10)
 
         def orders(seed: int) -> list[list[float]]:
-            batches = data.loader(images, tensor, batch_size=10, shuffle=True, seed=seed)
+            batches = tl.data.loader(images, tensor, batch_size=10, shuffle=True, seed=seed)
             return [torch.cat([x for x, _ in batches])[:, 0, 0, 0].tolist() for _ in range(2)]
 
         first, second = orders(0)
@@ -469,7 +469,7 @@ class TestLoader:
         assert orders(1)[0] != first
 
     def test_the_order_does_not_depend_on_other_random_numbers(self, numbered: Make) -> None:
-        batches = [data.loader(numbered([0, 1] * 10), tensor, shuffle=True, seed=4) for _ in range(2)]
+        batches = [tl.data.loader(numbered([0, 1] * 10), tensor, shuffle=True, seed=4) for _ in range(2)]
         torch.manual_seed(0)
         first, _ = next(iter(batches[0]))
         torch.manual_seed(1)
@@ -478,12 +478,14 @@ class TestLoader:
 
     def test_training_drops_a_last_batch_of_one_image(self, numbered: Make) -> None:
         images = numbered([0, 1, 1] * 3)
-        assert [len(y) for _, y in data.loader(images, tensor, batch_size=4, shuffle=True)] == [4, 4]
-        assert [len(y) for _, y in data.loader(images, tensor, batch_size=4)] == [4, 4, 1], "each image is scored"
-        assert [len(y) for _, y in data.loader(images, tensor, batch_size=5, shuffle=True)] == [5, 4]
+        assert [len(y) for _, y in tl.data.loader(images, tensor, batch_size=4, shuffle=True)] == [4, 4]
+        assert [len(y) for _, y in tl.data.loader(images, tensor, batch_size=4)] == [4, 4, 1], (
+            "each image is scored"
+        )
+        assert [len(y) for _, y in tl.data.loader(images, tensor, batch_size=5, shuffle=True)] == [5, 4]
 
     def test_a_set_of_one_image_is_not_dropped(self, numbered: Make) -> None:
-        batches = data.loader(numbered([1]), tensor, shuffle=True)
+        batches = tl.data.loader(numbered([1]), tensor, shuffle=True)
         assert isinstance(batches.sampler, RandomSampler)
         assert [y.tolist() for _, y in batches] == [[1]]
 
@@ -495,7 +497,7 @@ class TestLoader:
             calls[image.getpixel((0, 0))] += 1
             return tensor(image)
 
-        batches = data.loader(numbered([0, 1] * 2), transform, batch_size=2, shuffle=True, keep=keep)
+        batches = tl.data.loader(numbered([0, 1] * 2), transform, batch_size=2, shuffle=True, keep=keep)
         for _ in range(3):
             found = torch.cat([x for x, _ in batches])[:, 0, 0, 0]
             assert sorted(found.tolist()) == [0, 1, 2, 3]
@@ -504,14 +506,14 @@ class TestLoader:
     @pytest.mark.parametrize("keep", [True, False])
     def test_the_random_change_is_new_each_time(self, numbered: Make, keep: bool) -> None:
         count = iter(range(100))
-        batches = data.loader(numbered([0, 1]), tensor, augment=lambda x: x + 10 * next(count), keep=keep)
+        batches = tl.data.loader(numbered([0, 1]), tensor, augment=lambda x: x + 10 * next(count), keep=keep)
         found = [next(iter(batches))[0][:, 0, 0, 0].tolist() for _ in range(3)]
         assert found == [[0, 11], [20, 31], [40, 51]]
 
     def test_an_empty_set_is_refused(self, numbered: Make) -> None:
         with pytest.raises(ValueError, match="the image set is empty; there is nothing to load"):
-            data.loader(numbered([]), tensor)
+            tl.data.loader(numbered([]), tensor)
 
     def test_kept_images_need_one_process(self, numbered: Make) -> None:
         with pytest.raises(ValueError, match=r"keep=True with workers=2: kept images need workers=0"):
-            data.loader(numbered([0, 1]), tensor, keep=True, workers=2)
+            tl.data.loader(numbered([0, 1]), tensor, keep=True, workers=2)

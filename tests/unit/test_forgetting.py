@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tlhelpers import forgetting
+import tlhelpers as tl
 
 
 class Point(nn.Module):
@@ -48,10 +48,10 @@ def test_ewc_finds_the_minimum_of_the_sum_of_two_quadratics() -> None:
     source, target = torch.tensor([1.0, -2.0]).double(), torch.tensor([3.0, 4.0]).double()
     stiff, pull = torch.tensor([5.0, 0.1]).double(), torch.tensor([1.0, 2.0]).double()
     net = Point(*source.tolist())
-    start, strength = forgetting.snapshot(net), 3.0
+    start, strength = tl.train.snapshot(net), 3.0
     descend(
         net,
-        lambda: (pull / 2 * (net.w - target) ** 2).sum() + forgetting.ewc(net, start, {"w": stiff}, strength),
+        lambda: (pull / 2 * (net.w - target) ** 2).sum() + tl.train.ewc(net, start, {"w": stiff}, strength),
     )
     known = (strength * stiff * source + pull * target) / (strength * stiff + pull)
     assert torch.allclose(net.w, known, atol=1e-6)
@@ -60,30 +60,30 @@ def test_ewc_finds_the_minimum_of_the_sum_of_two_quadratics() -> None:
 def test_l2sp_pulls_every_weight_alike_toward_the_start() -> None:
     source, target = torch.tensor([1.0, -2.0]).double(), torch.tensor([3.0, 4.0]).double()
     net = Point(*source.tolist())
-    start = forgetting.snapshot(net)
-    descend(net, lambda: ((net.w - target) ** 2).sum() / 2 + forgetting.l2sp(net, start, 3.0))
+    start = tl.train.snapshot(net)
+    descend(net, lambda: ((net.w - target) ** 2).sum() / 2 + tl.train.l2sp(net, start, 3.0))
     assert torch.allclose(net.w, (3 * source + target) / 4, atol=1e-6)
 
 
 def test_l2sp_shrinks_a_new_head_toward_zero(linear: nn.Linear) -> None:
-    start = {"weight": forgetting.snapshot(linear)["weight"]}
-    found = forgetting.l2sp(linear, start, 1.0, new_strength=0.5, new=("bias",))
+    start = {"weight": tl.train.snapshot(linear)["weight"]}
+    found = tl.train.l2sp(linear, start, 1.0, new_strength=0.5, new=("bias",))
     assert found.item() == pytest.approx(0.25 * (linear.bias**2).sum().item())
 
 
 def test_penalties_are_zero_at_the_start_and_grow_with_the_distance(linear: nn.Linear) -> None:
-    start = forgetting.snapshot(linear)
+    start = tl.train.snapshot(linear)
     ones = {name: torch.ones_like(weight) for name, weight in start.items()}
-    assert forgetting.ewc(linear, start, ones, 7.0).item() == 0
+    assert tl.train.ewc(linear, start, ones, 7.0).item() == 0
     with torch.no_grad():
         linear.bias += 2
-    assert forgetting.ewc(linear, start, ones, 7.0).item() == pytest.approx(7 / 2 * 4 * 4)
-    assert forgetting.l2sp(linear, start, 7.0).item() == pytest.approx(7 / 2 * 4 * 4)
+    assert tl.train.ewc(linear, start, ones, 7.0).item() == pytest.approx(7 / 2 * 4 * 4)
+    assert tl.train.l2sp(linear, start, 7.0).item() == pytest.approx(7 / 2 * 4 * 4)
 
 
 def test_empirical_fisher_of_a_linear_softmax_is_the_formula(linear: nn.Linear) -> None:
     x, y = examples(50), torch.arange(50) % 4
-    found = forgetting.fisher(linear, x, y)
+    found = tl.train.fisher(linear, x, y)
     error = linear(x).softmax(dim=1) - nn.functional.one_hot(y, 4)
     assert torch.allclose(found["weight"], (error**2).T @ x**2 / 50)
     assert torch.allclose(found["bias"], (error**2).mean(dim=0))
@@ -92,7 +92,7 @@ def test_empirical_fisher_of_a_linear_softmax_is_the_formula(linear: nn.Linear) 
 def test_true_fisher_of_a_linear_softmax_approaches_the_formula(linear: nn.Linear) -> None:
     """Labels drawn from the model: p (1 - p) x ** 2 on average, whatever the true labels are."""
     x = examples(20).repeat(200, 1)
-    found = forgetting.fisher(linear, x)
+    found = tl.train.fisher(linear, x)
     p = linear(x).softmax(dim=1)
     assert torch.allclose(found["weight"], (p * (1 - p)).T @ x**2 / len(x), rtol=0.15)
 
@@ -102,14 +102,14 @@ def test_empirical_fisher_vanishes_where_the_labels_are_fitted_and_the_true_one_
         linear.weight *= 10  # sure of itself, and right
     x = examples(300)
     y = linear(x).argmax(dim=1)
-    observed, drawn = forgetting.fisher(linear, x, y), forgetting.fisher(linear, x)
+    observed, drawn = tl.train.fisher(linear, x, y), tl.train.fisher(linear, x)
     assert observed["weight"].sum() < 0.5 * drawn["weight"].sum()
 
 
 def test_fisher_leaves_gradients_and_mode_alone_and_skips_frozen_weights(linear: nn.Linear) -> None:
     net = nn.Sequential(linear, nn.Dropout(0.5)).train()
     linear.bias.requires_grad_(False)
-    assert list(forgetting.fisher(net, examples(3))) == ["0.weight"]
+    assert list(tl.train.fisher(net, examples(3))) == ["0.weight"]
     assert net.training and linear.weight.grad is None
 
 
@@ -117,37 +117,37 @@ def test_fisher_is_zero_for_a_part_that_the_output_does_not_use(linear: nn.Linea
     net = nn.Sequential(linear)
     net.other = nn.Linear(2, 2)
     net.forward = linear.forward  # type: ignore[method-assign]
-    assert forgetting.fisher(net, examples(3))["other.weight"].abs().sum() == 0
+    assert tl.train.fisher(net, examples(3))["other.weight"].abs().sum() == 0
 
 
 def test_weights_that_do_not_fit_the_start_are_named(linear: nn.Linear) -> None:
-    start = forgetting.snapshot(linear)
+    start = tl.train.snapshot(linear)
     with pytest.raises(KeyError, match="'bias'"):
-        forgetting.ewc(linear, start, {"weight": start["weight"]}, 1.0)
+        tl.train.ewc(linear, start, {"weight": start["weight"]}, 1.0)
     with pytest.raises(ValueError, match="strength=-1"):
-        forgetting.l2sp(linear, start, -1.0)
+        tl.train.l2sp(linear, start, -1.0)
     with pytest.raises(ValueError, match="thaw a part"):
-        forgetting.fisher(linear.requires_grad_(False), examples(2))
+        tl.train.fisher(linear.requires_grad_(False), examples(2))
     with pytest.raises(ValueError, match="2 examples and 3 labels"):
-        forgetting.fisher(linear, examples(2), torch.zeros(3))
+        tl.train.fisher(linear, examples(2), torch.zeros(3))
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.2, 4), (0.5, 16)])
 def test_rehearsed_examples_are_the_share_of_the_batch(share: float, count: int) -> None:
-    assert forgetting.rehearsed(16, share) == count
+    assert tl.train.rehearsed(16, share) == count
 
 
 def test_a_batch_cannot_be_all_source() -> None:
     with pytest.raises(ValueError, match="share=1"):
-        forgetting.rehearsed(16, 1)
+        tl.train.rehearsed(16, 1)
 
 
 def test_replay_shows_every_example_before_any_comes_again() -> None:
     x = torch.arange(10.0)
-    draw = forgetting.replay(x, 2 * x, 4, seed=0)
+    draw = tl.train.replay(x, 2 * x, 4, seed=0)
     batches = [draw() for _ in range(5)]
     seen = torch.cat([a for a, _ in batches])
     assert sorted(seen[:10].tolist()) == x.tolist() == sorted(seen[10:].tolist())
     assert all(torch.equal(b, 2 * a) for a, b in batches)
     with pytest.raises(ValueError, match="count=0"):
-        forgetting.replay(x, x, 0, seed=0)
+        tl.train.replay(x, x, 0, seed=0)

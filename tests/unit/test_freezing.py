@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import pytest
 import torch
 
-from tlhelpers import backbones, freezing
-from tlhelpers.backbones import Backbone
+import tlhelpers as tl
+from tlhelpers.models import Backbone
 
 Make = Callable[[], Backbone]
 
@@ -38,7 +38,7 @@ def pass_batches(net: Backbone, size: int = 8, times: int = 3) -> None:
 class TestFreeze:
     def test_all_but_the_head_are_frozen_at_first(self, tiny: Make) -> None:
         assert trained(tiny()) == {"stem", "layer1", "layer2", "head"}
-        assert trained(freezing.freeze(tiny())) == {"head"}
+        assert trained(tl.models.freeze(tiny())) == {"head"}
 
     @pytest.mark.parametrize(
         ("stages", "left"),
@@ -53,28 +53,28 @@ class TestFreeze:
         ids=["one", "two", "head", "generator", "string", "none"],
     )
     def test_stages_are_frozen_by_name(self, tiny: Make, stages: Iterable[str], left: set[str]) -> None:
-        assert trained(freezing.freeze(tiny(), stages)) == left
+        assert trained(tl.models.freeze(tiny(), stages)) == left
 
     def test_what_was_frozen_before_stays_frozen(self, tiny: Make) -> None:
-        net = freezing.freeze(freezing.freeze(tiny(), ["stem"]), ["layer1"])
+        net = tl.models.freeze(tl.models.freeze(tiny(), ["stem"]), ["layer1"])
         assert trained(net) == {"layer2", "head"}
 
     def test_the_same_network_comes_back_in_its_mode(self, tiny: Make) -> None:
         net = tiny()
-        assert freezing.freeze(net.train()) is net and net.training and net.head.training
-        assert not freezing.freeze(net.eval()).training
+        assert tl.models.freeze(net.train()) is net and net.training and net.head.training
+        assert not tl.models.freeze(net.eval()).training
 
     def test_gradients_of_frozen_parameters_are_dropped(self, tiny: Make) -> None:
         net = tiny()
         net(torch.randn(4, 3, 8, 8)).sum().backward()
-        freezing.freeze(net)
+        tl.models.freeze(net)
         assert {name for name, p in net.named_parameters() if p.grad is not None} == {
             "net.fc.weight",
             "net.fc.bias",
         }
 
     def test_frozen_parameters_get_no_gradient(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny(), ["stem", "layer1"])
+        net = tl.models.freeze(tiny(), ["stem", "layer1"])
         net.train()
         net(torch.randn(4, 3, 8, 8)).sum().backward()
         assert {name for name, p in net.named_parameters() if p.grad is not None} == {
@@ -84,17 +84,17 @@ class TestFreeze:
 
     def test_its_batchnorm_layers_go_to_eval_at_once(self, tiny: Make) -> None:
         net = tiny().train()
-        freezing.freeze(net, ["stem"])
+        tl.models.freeze(net, ["stem"])
         assert not net.net.bn1.training and net.net.layer1[1].training
 
     def test_statistics_stay_through_every_train_call(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny())
+        net = tl.models.freeze(tiny())
         before = statistics(net)
         pass_batches(net)
         assert not moved(net, before)
 
     def test_statistics_of_a_real_network_stay_through_every_train_call(self) -> None:
-        net = freezing.freeze(backbones.load("resnet18", pretrained=False, image_size=32))
+        net = tl.models.freeze(tl.models.load("resnet18", pretrained=False, image_size=32))
         before = statistics(net)
         pass_batches(net, size=32)
         assert not moved(net, before)
@@ -109,7 +109,7 @@ class TestFreeze:
         assert moved(net, before) == {"net.bn1", "net.layer1.1"}
 
     def test_dropout_of_a_frozen_stage_is_off(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny()).train()
+        net = tl.models.freeze(tiny()).train()
         x = torch.randn(4, 3, 8, 8)
         assert torch.equal(net(x), net(x))
 
@@ -117,32 +117,32 @@ class TestFreeze:
         with pytest.raises(
             KeyError, match="tiny has no stage 'layer9'; its stages are stem, layer1, layer2, head"
         ):
-            freezing.freeze(tiny(), ["layer9"])
+            tl.models.freeze(tiny(), ["layer9"])
 
 
 class TestThaw:
     def test_all_stages_are_thawed_at_first(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny(), ["stem", "layer1", "layer2", "head"])
+        net = tl.models.freeze(tiny(), ["stem", "layer1", "layer2", "head"])
         assert trained(net) == set()
-        assert trained(freezing.thaw(net)) == {"stem", "layer1", "layer2", "head"}
+        assert trained(tl.models.unfreeze(net)) == {"stem", "layer1", "layer2", "head"}
 
     @pytest.mark.parametrize("stages", [["layer2"], "layer2"])
     def test_stages_are_thawed_by_name(self, tiny: Make, stages: Iterable[str]) -> None:
-        assert trained(freezing.thaw(freezing.freeze(tiny()), stages)) == {"layer2", "head"}
+        assert trained(tl.models.unfreeze(tl.models.freeze(tiny()), stages)) == {"layer2", "head"}
 
     def test_the_same_network_comes_back_in_its_mode(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny())
-        assert freezing.thaw(net.train()) is net and net.net.bn1.training
-        assert not any(module.training for module in freezing.thaw(freezing.freeze(net).eval()).modules())
+        net = tl.models.freeze(tiny())
+        assert tl.models.unfreeze(net.train()) is net and net.net.bn1.training
+        assert not any(module.training for module in tl.models.unfreeze(tl.models.freeze(net).eval()).modules())
 
     def test_statistics_of_thawed_stages_move_and_those_of_frozen_ones_stay(self, tiny: Make) -> None:
-        net = freezing.thaw(freezing.freeze(tiny()), ["layer1"])
+        net = tl.models.unfreeze(tl.models.freeze(tiny()), ["layer1"])
         before = statistics(net)
         pass_batches(net)
         assert moved(net, before) == {"net.layer1.1"}
 
     def test_thawed_stages_learn_and_frozen_ones_do_not(self, tiny: Make) -> None:
-        net = freezing.thaw(freezing.freeze(tiny()), ["layer2"])
+        net = tl.models.unfreeze(tl.models.freeze(tiny()), ["layer2"])
         before = {name: p.clone() for name, p in net.named_parameters()}
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, weight_decay=0.1)
         for _ in range(3):
@@ -160,14 +160,14 @@ class TestThaw:
         with pytest.raises(
             KeyError, match="tiny has no stage 'layer9'; its stages are stem, layer1, layer2, head"
         ):
-            freezing.thaw(tiny(), ["layer9"])
+            tl.models.unfreeze(tiny(), ["layer9"])
 
 
 class TestSummary:
     COLUMNS = ("parameters", "trained", "BatchNorm layers", "BatchNorm mode")
 
     def test_there_is_one_row_a_stage(self, tiny: Make) -> None:
-        found = freezing.summary(freezing.freeze(tiny().train(), ["stem", "layer2"]))
+        found = tl.models.summary(tl.models.freeze(tiny().train(), ["stem", "layer2"]))
         assert found.index.name == "stage" and tuple(found.columns) == self.COLUMNS
         rows = {name: tuple(row) for name, *row in found.itertuples()}
         assert rows == {
@@ -179,51 +179,51 @@ class TestSummary:
         assert list(rows) == ["stem", "layer1", "layer2", "head"]
 
     def test_the_mode_follows_the_network(self, tiny: Make) -> None:
-        assert freezing.summary(tiny().eval())["BatchNorm mode"].tolist() == ["eval", "eval", "", ""]
-        assert freezing.summary(tiny().train())["BatchNorm mode"].tolist() == ["train", "train", "", ""]
+        assert tl.models.summary(tiny().eval())["BatchNorm mode"].tolist() == ["eval", "eval", "", ""]
+        assert tl.models.summary(tiny().train())["BatchNorm mode"].tolist() == ["train", "train", "", ""]
 
     def test_a_stage_in_both_modes_is_mixed(self) -> None:
-        net = backbones.load("resnet18", pretrained=False, image_size=32).train()
+        net = tl.models.load("resnet18", pretrained=False, image_size=32).train()
         net.net.layer1[0].bn1.eval()
-        modes = freezing.summary(net)["BatchNorm mode"]
+        modes = tl.models.summary(net)["BatchNorm mode"]
         assert modes["layer1"] == "mixed" and modes["layer2"] == "train"
 
     def test_parameters_add_up(self) -> None:
-        net = backbones.load("resnet18", pretrained=False, image_size=32)
-        found = freezing.summary(net)
+        net = tl.models.load("resnet18", pretrained=False, image_size=32)
+        found = tl.models.summary(net)
         assert found["parameters"].sum() == sum(p.numel() for p in net.parameters())
         assert found["BatchNorm layers"].tolist() == [1, 4, 5, 5, 5, 0]
 
 
 class TestHoldNorms:
     def test_batchnorm_of_trained_stages_stays_in_eval_through_every_train_call(self, tiny: Make) -> None:
-        net = freezing.hold_norms(tiny())
+        net = tl.models.freeze_norms(tiny())
         before = {name: value.clone() for name, value in net.named_buffers()}
         for _ in range(3):
             net.train()
             net(torch.randn(4, 3, 8, 8) + 3)
         assert all(torch.equal(before[name], value) for name, value in net.named_buffers())
-        assert set(freezing.summary(net)["BatchNorm mode"]) == {"eval", ""}
+        assert set(tl.models.summary(net)["BatchNorm mode"]) == {"eval", ""}
 
     def test_everything_else_trains(self, tiny: Make) -> None:
-        net = freezing.hold_norms(tiny()).train()
+        net = tl.models.freeze_norms(tiny()).train()
         assert net.net.layer2.training and all(parameter.requires_grad for parameter in net.parameters())
 
     def test_it_can_be_taken_back(self, tiny: Make) -> None:
-        net = freezing.hold_norms(tiny().train())
+        net = tl.models.freeze_norms(tiny().train())
         assert not net.net.bn1.training
-        assert freezing.hold_norms(net, held=False) is net
+        assert tl.models.freeze_norms(net, held=False) is net
         assert net.net.bn1.training
 
     def test_frozen_stages_stay_held_when_it_is_taken_back(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny().train(), ["stem"])
-        freezing.hold_norms(freezing.hold_norms(net), held=False)
+        net = tl.models.freeze(tiny().train(), ["stem"])
+        tl.models.freeze_norms(tl.models.freeze_norms(net), held=False)
         assert not net.net.bn1.training and net.net.layer1.training
 
     def test_a_wrong_name_leaves_everything_as_it_was(self, tiny: Make) -> None:
         net = tiny().train()
         with pytest.raises(KeyError, match="layer9"):
-            freezing.freeze(net, ["stem", "layer9"])
+            tl.models.freeze(net, ["stem", "layer9"])
         assert all(parameter.requires_grad for parameter in net.parameters()) and net.net.bn1.training
 
 
@@ -242,19 +242,19 @@ class TestUnfreezeFromTop:
     )
     def test_stages_join_from_the_top(self, tiny: Make, epoch: int, per_epoch: int, left: list[str]) -> None:
         net = tiny()
-        assert freezing.unfreeze_from_top(net, epoch, per_epoch) == left
+        assert tl.models.unfreeze_from_top(net, epoch, per_epoch) == left
         assert trained(net) == set(left)
 
     def test_the_order_of_calls_does_not_matter(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny(), ["head"])
-        freezing.unfreeze_from_top(net, 4)
-        freezing.unfreeze_from_top(net, 2)
+        net = tl.models.freeze(tiny(), ["head"])
+        tl.models.unfreeze_from_top(net, 4)
+        tl.models.unfreeze_from_top(net, 2)
         assert trained(net) == {"layer2", "head"}
 
     def test_an_optimizer_made_before_moves_only_what_is_thawed(self, tiny: Make) -> None:
         net = tiny()
         optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
-        freezing.unfreeze_from_top(net, 1)
+        tl.models.unfreeze_from_top(net, 1)
         before = {name: p.clone() for name, p in net.named_parameters()}
         net.train()
         net(torch.randn(4, 3, 8, 8)).square().sum().backward()
@@ -263,11 +263,11 @@ class TestUnfreezeFromTop:
         assert changed == {"net.fc.weight", "net.fc.bias"}
 
     def test_norms_that_are_held_stay_held(self, tiny: Make) -> None:
-        net = freezing.hold_norms(tiny()).train()
-        freezing.unfreeze_from_top(net, 4)
-        assert set(freezing.summary(net)["BatchNorm mode"]) == {"eval", ""}
+        net = tl.models.freeze_norms(tiny()).train()
+        tl.models.unfreeze_from_top(net, 4)
+        assert set(tl.models.summary(net)["BatchNorm mode"]) == {"eval", ""}
 
     @pytest.mark.parametrize("wrong", [{"epoch": 0}, {"epoch": 1, "per_epoch": 0}])
     def test_a_count_below_one_is_named(self, tiny: Make, wrong: dict[str, int]) -> None:
         with pytest.raises(ValueError, match=r"epoch=0; give 1 or more"):
-            freezing.unfreeze_from_top(tiny(), **wrong)
+            tl.models.unfreeze_from_top(tiny(), **wrong)

@@ -40,7 +40,7 @@ class Runner:
 
 def test_every_cell_becomes_a_row_with_its_scores(results: Path) -> None:
     grid.fill("tried", "python -m tried", CELLS, Runner())
-    rows = tl.results.load("tried")
+    rows = tl.book.results("tried")
     assert rows[["kind", "seed"]].to_dict("records") == CELLS
     assert rows["auroc"].tolist() == [0.6, 0.6, 0.7, 0.7]
     assert rows["watched_accuracy"].eq(0.9).all() and rows["seconds"].ge(0).all()
@@ -49,16 +49,16 @@ def test_every_cell_becomes_a_row_with_its_scores(results: Path) -> None:
 def test_an_interrupted_grid_goes_on_where_it_stopped(results: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         grid.fill("tried", "python -m tried", CELLS, Runner(until=3))
-    assert len(tl.results.load("tried")) == 3
+    assert len(tl.book.results("tried")) == 3
     again = Runner()
     grid.fill("tried", "python -m tried", CELLS, again)
-    assert again.calls == CELLS[3:] and len(tl.results.load("tried")) == 4
+    assert again.calls == CELLS[3:] and len(tl.book.results("tried")) == 4
 
 
 def test_the_stored_tables_hold_every_cell_of_their_grids_once() -> None:
     p = tl.profile.current()
     for script in (strategies, repairs):
-        stored = tl.results.load(script.NAME)
+        stored = tl.book.results(script.NAME)
         cells = script.cells(p)
         assert len({cell["seed"] for cell in cells}) >= 5
         keys = list(cells[0])

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from tlhelpers import backbones, inside
-from tlhelpers.backbones import Backbone
+import tlhelpers as tl
 from tlhelpers.data import ImageSet
+from tlhelpers.models import Backbone
 
 
 class Known(NamedTuple):
@@ -40,7 +40,7 @@ def known(request: pytest.FixtureRequest) -> Known:
 
 @pytest.fixture(scope="module")
 def net(known: Known) -> Backbone:
-    return backbones.load(known.name, num_classes=3, pretrained=False, image_size=known.side)
+    return tl.models.load(known.name, num_classes=3, pretrained=False, image_size=known.side)
 
 
 @pytest.fixture(scope="module")
@@ -50,25 +50,25 @@ def images(known: Known) -> torch.Tensor:
 
 class TestAnyBackbone:
     def test_every_stage_is_seen_in_its_order(self, net: Backbone, images: torch.Tensor) -> None:
-        assert list(inside.stage_outputs(net, images)) == list(net.stages)
+        assert list(tl.look.stage_outputs(net, images)) == list(net.stages)
 
     def test_the_head_is_seen_as_the_logits(self, net: Backbone, images: torch.Tensor) -> None:
         with torch.no_grad():
             logits = net.eval()(images)
-        assert torch.equal(inside.stage_outputs(net, images, ["head"])["head"], logits)
+        assert torch.equal(tl.look.stage_outputs(net, images, ["head"])["head"], logits)
 
     def test_maps_have_channels_first_and_positions_last(
         self, net: Backbone, images: torch.Tensor, known: Known
     ) -> None:
-        outs = inside.stage_outputs(net, images)
-        found = {name: inside.maps(net, out) for name, out in outs.items()}
+        outs = tl.look.stage_outputs(net, images)
+        found = {name: tl.look.maps(net, out) for name, out in outs.items()}
         assert all(m.ndim == 4 and m.shape[2] == m.shape[3] for m in found.values())
         assert found[list(net.stages)[-2]].shape == (2, *known.last)
         assert found["head"].shape == (2, 3, 1, 1)
 
     def test_pooled_features_have_the_width_of_the_maps(self, net: Backbone, known: Known) -> None:
         pictures = [np.full((40, 40), 90 * i, dtype=np.uint8) for i in range(3)]
-        features, labels = inside.pooled(net, ImageSet(pictures, np.array([0, 1, 0]), ("a", "b")), device="cpu")
+        features, labels = tl.look.pooled(net, ImageSet(pictures, np.array([0, 1, 0]), ("a", "b")), device="cpu")
         assert list(features) == list(net.stages)[:-1] and labels.tolist() == [0, 1, 0]
         assert features[list(features)[-1]].shape == (3, known.last[0])
 
@@ -76,7 +76,7 @@ class TestAnyBackbone:
         self, net: Backbone, images: torch.Tensor, known: Known
     ) -> None:
         stage = list(net.stages)[-2]
-        heat = inside.gradcam(net, images, [0, 2], stage)
+        heat = tl.look.gradcam(net, images, [0, 2], stage)
         assert heat.shape == (2, *known.last[1:]) and (heat >= 0).all() and not heat.requires_grad
 
     def test_looking_leaves_no_trace(self, net: Backbone, images: torch.Tensor) -> None:
@@ -84,8 +84,8 @@ class TestAnyBackbone:
         modes = [module.training for module in net.modules()]
         before = {key: value.clone() for key, value in net.state_dict().items()}
         stage = list(net.stages)[-2]
-        inside.stage_outputs(net, images)
-        inside.gradcam(net, images, 1, stage)
+        tl.look.stage_outputs(net, images)
+        tl.look.gradcam(net, images, 1, stage)
         assert [module.training for module in net.modules()] == modes
         assert all(torch.equal(before[key], value) for key, value in net.state_dict().items())
         assert all(p.grad is None and p.requires_grad for p in net.parameters())
@@ -132,43 +132,43 @@ class TestGradcam:
             stage = list(tiny.stages)[-2]
         # d logit_0 / d map = (2, -1) / 4, so the map is (2 a - b) / 4 where positive.
         expected = torch.tensor([[[2.0, 0.0], [0.25, 0.0]]])
-        assert torch.allclose(inside.gradcam(tiny, square, 0, stage), expected)
+        assert torch.allclose(tl.look.gradcam(tiny, square, 0, stage), expected)
 
     def test_each_image_may_have_a_class_of_its_own(self, tiny: Backbone, square: torch.Tensor) -> None:
         stage = list(tiny.stages)[-2]
-        both = inside.gradcam(tiny, square.repeat(2, 1, 1, 1), [0, 1], stage)
-        assert torch.allclose(both[0], inside.gradcam(tiny, square, 0, stage)[0])
+        both = tl.look.gradcam(tiny, square.repeat(2, 1, 1, 1), [0, 1], stage)
+        assert torch.allclose(both[0], tl.look.gradcam(tiny, square, 0, stage)[0])
         assert torch.allclose(both[1], 0.75 * square[0, 1])
 
     def test_frozen_weights_have_a_map_all_the_same(self, tiny: Backbone, square: torch.Tensor) -> None:
         stage = list(tiny.stages)[-2]
-        expected = inside.gradcam(tiny, square, 0, stage)
+        expected = tl.look.gradcam(tiny, square, 0, stage)
         tiny.requires_grad_(False)
         with torch.no_grad():
-            assert torch.equal(inside.gradcam(tiny, square, 0, stage), expected)
+            assert torch.equal(tl.look.gradcam(tiny, square, 0, stage), expected)
 
     def test_a_class_without_a_logit_is_refused(self, tiny: Backbone, square: torch.Tensor) -> None:
         with pytest.raises(ValueError, match=r"class \[2\] of 2; give the index of a logit"):
-            inside.gradcam(tiny, square, 2, list(tiny.stages)[-2])
+            tl.look.gradcam(tiny, square, 2, list(tiny.stages)[-2])
 
     def test_the_head_gives_no_map(self, tiny: Backbone, square: torch.Tensor) -> None:
         with pytest.raises(ValueError, match="the head gives no maps; choose a stage before it"):
-            inside.gradcam(tiny, square, 0, "head")
+            tl.look.gradcam(tiny, square, 0, "head")
 
 
 class TestWatching:
     def test_an_unknown_stage_is_given_back_with_the_known_ones(self, tiny: Backbone) -> None:
         with pytest.raises(KeyError, match=r"tiny has no stage 'tail'; its stages are .*head"):
-            inside.stage_outputs(tiny, torch.zeros(1, 3, 2, 2), ["tail"])
+            tl.look.stage_outputs(tiny, torch.zeros(1, 3, 2, 2), ["tail"])
 
     def test_images_that_are_not_square_are_refused(self, tiny: Backbone) -> None:
         with pytest.raises(ValueError, match=r"images have shape \(1, 3, 2, 4\); give square ones"):
-            inside.stage_outputs(tiny, torch.zeros(1, 3, 2, 4))
+            tl.look.stage_outputs(tiny, torch.zeros(1, 3, 2, 4))
 
     def test_hooks_are_gone_and_modes_back_when_the_network_fails(self, tiny: Backbone) -> None:
         tiny.train()
         with pytest.raises(RuntimeError):
-            inside.stage_outputs(tiny, torch.zeros(1, 5, 2, 2))
+            tl.look.stage_outputs(tiny, torch.zeros(1, 5, 2, 2))
         assert not any(module._forward_hooks for module in tiny.modules())
         assert all(module.training for module in tiny.modules())
 
@@ -176,16 +176,16 @@ class TestWatching:
         self, tiny: Backbone, square: torch.Tensor
     ) -> None:
         stage = list(tiny.stages)[-2]
-        with inside.watching(tiny, [stage], lambda _, out: torch.zeros_like(out)), torch.no_grad():
+        with tl.look.watching(tiny, [stage], lambda _, out: torch.zeros_like(out)), torch.no_grad():
             assert torch.equal(tiny(square), torch.zeros(1, 2))
 
     def test_tokens_that_form_no_square_are_refused(self, tiny: Backbone) -> None:
         with pytest.raises(ValueError, match=r"shape \(1, 8, 5\) is neither a map, nor a square of tokens"):
-            inside.maps(tiny, torch.zeros(1, 8, 5))
+            tl.look.maps(tiny, torch.zeros(1, 8, 5))
 
     def test_tokens_keep_their_places(self, tiny: Backbone) -> None:
         tokens = torch.cat([torch.full((1, 1, 1), -1.0), torch.arange(9.0).view(1, 9, 1)], dim=1)
-        assert inside.maps(tiny, tokens)[0, 0].tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
+        assert tl.look.maps(tiny, tokens)[0, 0].tolist() == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
 
 
 def by_kernels(x: np.ndarray, y: np.ndarray) -> float:
@@ -204,31 +204,31 @@ class TestCka:
         return x, x @ rng.normal(size=(6, 9)) + rng.normal(size=(40, 9))
 
     def test_it_is_the_normalized_hsic_of_linear_kernels(self, pair: tuple[np.ndarray, np.ndarray]) -> None:
-        assert inside.cka(*pair) == pytest.approx(by_kernels(*pair), abs=1e-12)
+        assert tl.look.cka(*pair) == pytest.approx(by_kernels(*pair), abs=1e-12)
 
     def test_it_is_one_with_itself_and_the_same_both_ways(self, pair: tuple[np.ndarray, np.ndarray]) -> None:
         x, y = pair
-        assert inside.cka(x, x) == pytest.approx(1)
-        assert inside.cka(x, y) == pytest.approx(inside.cka(y, x))
+        assert tl.look.cka(x, x) == pytest.approx(1)
+        assert tl.look.cka(x, y) == pytest.approx(tl.look.cka(y, x))
 
     def test_rotation_order_scale_and_shift_do_not_count(self, pair: tuple[np.ndarray, np.ndarray]) -> None:
         x, y = pair
         turn = np.linalg.qr(np.random.default_rng(1).normal(size=(6, 6)))[0]
         for same in (x @ turn, x[:, ::-1], -7 * x, x + 100):
-            assert inside.cka(same, y) == pytest.approx(inside.cka(x, y))
+            assert tl.look.cka(same, y) == pytest.approx(tl.look.cka(x, y))
 
     def test_stretching_one_direction_counts(self, pair: tuple[np.ndarray, np.ndarray]) -> None:
         x, _ = pair
-        assert inside.cka(x, x * [50, 1, 1, 1, 1, 1]) < 0.9
+        assert tl.look.cka(x, x * [50, 1, 1, 1, 1, 1]) < 0.9
 
     def test_a_line_against_its_square_by_hand(self) -> None:
         # Centered: (-1, 0, 1) and (1/3, -2/3, 1/3), which are orthogonal.
         x = np.array([[-1.0], [0.0], [1.0]])
-        assert inside.cka(x, x**2) == pytest.approx(0, abs=1e-12)
+        assert tl.look.cka(x, x**2) == pytest.approx(0, abs=1e-12)
 
     def test_tensors_do_as_well(self, pair: tuple[np.ndarray, np.ndarray]) -> None:
         x, y = pair
-        assert inside.cka(torch.tensor(x), torch.tensor(y)) == pytest.approx(inside.cka(x, y))
+        assert tl.look.cka(torch.tensor(x), torch.tensor(y)) == pytest.approx(tl.look.cka(x, y))
 
     @pytest.mark.parametrize(
         ("x", "y", "message"),
@@ -242,13 +242,13 @@ class TestCka:
     )
     def test_what_cannot_be_compared_is_refused(self, x: np.ndarray, y: np.ndarray, message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            inside.cka(x, y)
+            tl.look.cka(x, y)
 
 
 class TestRandomized:
     @pytest.fixture
     def pair(self) -> tuple[Backbone, Backbone]:
-        first, second = (backbones.load("resnet18", pretrained=False, image_size=32, seed=s) for s in (0, 1))
+        first, second = (tl.models.load("resnet18", pretrained=False, image_size=32, seed=s) for s in (0, 1))
         for module in second.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.fill_(5)
@@ -257,30 +257,30 @@ class TestRandomized:
     def test_the_named_stages_become_the_other_network_and_no_more(self, pair: tuple[Backbone, Backbone]) -> None:
         net, fresh = pair
         before = copy.deepcopy(net.state_dict())
-        inside.randomized(net, fresh, ["head", "layer4"])
+        tl.look.randomized(net, fresh, ["head", "layer4"])
         for key, value in net.state_dict().items():
             other = fresh.state_dict() if key.split(".")[1] in ("fc", "layer4") else before
             assert torch.equal(value, other[key]), key
 
     def test_all_stages_make_it_the_other_network(self, pair: tuple[Backbone, Backbone]) -> None:
         net, fresh = pair
-        inside.randomized(net, fresh, net.stages)
+        tl.look.randomized(net, fresh, net.stages)
         assert all(
             torch.equal(a, b) for a, b in zip(*(n.state_dict().values() for n in (net, fresh)), strict=True)
         )
 
     def test_another_architecture_is_refused(self, pair: tuple[Backbone, Backbone]) -> None:
-        other = backbones.load("resnet34", pretrained=False, image_size=32)
+        other = tl.models.load("resnet34", pretrained=False, image_size=32)
         with pytest.raises(ValueError, match="stage 'layer1' differs between the networks"):
-            inside.randomized(pair[0], other, ["layer1"])
+            tl.look.randomized(pair[0], other, ["layer1"])
 
     def test_an_unknown_stage_is_refused(self, pair: tuple[Backbone, Backbone]) -> None:
         with pytest.raises(KeyError, match="resnet18 has no stage 'layer9'"):
-            inside.randomized(*pair, ["layer9"])
+            tl.look.randomized(*pair, ["layer9"])
 
 
 def test_a_source_network_keeps_the_thousand_classes() -> None:
-    net = inside.source_network("efficientnet_lite0", image_size=64)
+    net = tl.models.load("efficientnet_lite0", image_size=64)
     assert net.head.out_features == 1000
-    ours = backbones.load("efficientnet_lite0", image_size=64)
+    ours = tl.models.load("efficientnet_lite0", image_size=64)
     assert torch.equal(net.net.conv_stem.weight, ours.net.conv_stem.weight)

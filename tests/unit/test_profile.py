@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from tlhelpers import profile
+import tlhelpers as tl
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,21 +20,21 @@ ROOT = Path(__file__).parents[2]
 class TestCurrent:
     def test_the_default_needs_no_download_and_no_accelerator(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        found = profile.current()
+        found = tl.profile.current()
         assert (found.name, found.backbone, found.image_data) == ("offline", "efficientnet_lite0", "elpv")
         assert found.device == "cpu"
 
     def test_the_environment_names_the_profile(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TLHELPERS_PROFILE", "full")
-        found = profile.current()
+        found = tl.profile.current()
         assert (found.name, found.backbone, found.image_size) == ("full", "resnet50", 224)
         assert found.image_data.endswith("data/chest_xray")
 
     def test_smoke_is_full_in_small(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TLHELPERS_PROFILE", "full")
-        full = profile.current()
+        full = tl.profile.current()
         monkeypatch.setenv("TLHELPERS_PROFILE", "smoke")
-        smoke = profile.current()
+        smoke = tl.profile.current()
         assert smoke.name == "smoke" and smoke.backbone == full.backbone and smoke.device == full.device
         for field in ("image_size", "n_train", "n_val", "n_test", "epochs"):
             assert getattr(smoke, field) < getattr(full, field)
@@ -42,7 +42,7 @@ class TestCurrent:
     @pytest.mark.parametrize("name", ["offline", "full", "smoke"])
     def test_sizes_fit_together(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
         monkeypatch.setenv("TLHELPERS_PROFILE", name)
-        found = profile.current()
+        found = tl.profile.current()
         assert max(found.label_counts) <= found.n_train and list(found.label_counts) == sorted(found.label_counts)
         assert len(set(found.seeds)) == len(found.seeds) >= 2
         assert found.batch_size > 0 and found.epochs > 0
@@ -54,7 +54,7 @@ class TestCurrent:
         monkeypatch.setenv("TLHELPERS_PROFILE", name)
         message = f"TLHELPERS_PROFILE is '{name}', but the profiles are offline, full, smoke; set one of them"
         with pytest.raises(ValueError, match=message):
-            profile.current()
+            tl.profile.current()
 
     @pytest.mark.parametrize("name", ["offline", "full"])
     def test_the_image_folder_may_be_another(
@@ -62,7 +62,7 @@ class TestCurrent:
     ) -> None:
         monkeypatch.setenv("TLHELPERS_PROFILE", name)
         monkeypatch.setenv("TLHELPERS_DATA", str(tmp_path))
-        assert profile.current().image_data == str(tmp_path)
+        assert tl.profile.current().image_data == str(tmp_path)
 
     def test_a_relative_folder_is_looked_for_here_then_in_the_repository(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -73,16 +73,16 @@ class TestCurrent:
         monkeypatch.chdir(here)
         monkeypatch.setattr(profile, "book_folder", lambda: repository / "book")
         monkeypatch.setenv("TLHELPERS_DATA", "pets")
-        assert Path(profile.current().image_data) == repository / "pets"
+        assert Path(tl.profile.current().image_data) == repository / "pets"
         (here / "pets").mkdir()
-        assert Path(profile.current().image_data).resolve() == here / "pets"
+        assert Path(tl.profile.current().image_data).resolve() == here / "pets"
 
     def test_a_folder_that_is_nowhere_keeps_its_name(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("TLHELPERS_DATA", "no/such/folder")
-        assert profile.current().image_data == "no/such/folder"
+        assert tl.profile.current().image_data == "no/such/folder"
 
     @pytest.mark.parametrize(("value", "shown"), [(None, True), ("1", True), ("0", False)])
     def test_bars_are_shown_unless_told(
@@ -91,7 +91,7 @@ class TestCurrent:
         monkeypatch.delenv("TLHELPERS_PROGRESS")
         if value is not None:
             monkeypatch.setenv("TLHELPERS_PROGRESS", value)
-        assert profile.current().progress is shown
+        assert tl.profile.current().progress is shown
 
     @pytest.mark.parametrize("name", ["full", "smoke"])
     @pytest.mark.parametrize(
@@ -104,19 +104,19 @@ class TestCurrent:
         monkeypatch.setenv("TLHELPERS_PROFILE", name)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
-        assert profile.current().device == device
+        assert tl.profile.current().device == device
 
     def test_the_environment_is_read_at_each_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        first = profile.current()
+        first = tl.profile.current()
         monkeypatch.setenv("TLHELPERS_PROFILE", "full")
-        assert first.name == "offline" and profile.current().name == "full"
+        assert first.name == "offline" and tl.profile.current().name == "full"
 
     def test_a_profile_is_changed_in_a_copy_only(self) -> None:
-        found = profile.current()
+        found = tl.profile.current()
         with pytest.raises(dataclasses.FrozenInstanceError):
             found.epochs = 1
         assert dataclasses.replace(found, epochs=1).epochs == 1
-        assert profile.current() == found
+        assert tl.profile.current() == found
 
 
 class TestSeedEverything:
@@ -130,12 +130,12 @@ class TestSeedEverything:
         )
 
     def test_one_seed_gives_the_same_numbers_everywhere(self) -> None:
-        first, again, other = (self.draw(profile.seed_everything(seed)) for seed in (7, 7, 8))
+        first, again, other = (self.draw(tl.seed_everything(seed)) for seed in (7, 7, 8))
         assert first == again
         assert all(a != b for a, b in zip(first, other, strict=True))
 
     def test_the_generator_has_the_seed_and_a_course_of_its_own(self) -> None:
-        generator = profile.seed_everything(7)
+        generator = tl.seed_everything(7)
         assert generator.initial_seed() == 7 and generator is not torch.default_generator
         before = torch.get_rng_state()
         torch.rand(5, generator=generator)
@@ -143,19 +143,19 @@ class TestSeedEverything:
 
     @pytest.mark.parametrize("seed", [0, 2**32 - 1, np.int64(3), np.uint8(3)])
     def test_each_whole_number_that_numpy_takes_will_do(self, seed: Any) -> None:
-        assert profile.seed_everything(seed).initial_seed() == int(seed)
+        assert tl.seed_everything(seed).initial_seed() == int(seed)
 
     @pytest.mark.parametrize("seed", [-1, 2**32, 1.0, 1.5, "1", None, True, np.float64(2)])
     def test_anything_else_is_refused(self, seed: Any) -> None:
         message = re.escape(f"seed is {seed!r}; give a whole number from 0 to 4294967295")
         with pytest.raises(ValueError, match=message):
-            profile.seed_everything(seed)
+            tl.seed_everything(seed)
 
 
 class TestBookFolder:
     def test_in_the_repository_it_is_the_books(self) -> None:
-        assert profile.book_folder() == ROOT / "book"
-        assert (profile.book_folder() / "quizzes").is_dir()
+        assert tl.profile.book_folder() == ROOT / "book"
+        assert (tl.profile.book_folder() / "quizzes").is_dir()
 
     @pytest.fixture
     def package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -166,10 +166,10 @@ class TestBookFolder:
         return package
 
     def test_in_an_installed_package_it_is_the_packages_own(self, package: Path) -> None:
-        assert profile.book_folder() == package / "_book"
+        assert tl.profile.book_folder() == package / "_book"
 
     def test_a_neighbor_that_is_called_book_is_not_the_books(self, package: Path) -> None:
         (package.parent / "book").mkdir()
-        assert profile.book_folder() == package / "_book"
+        assert tl.profile.book_folder() == package / "_book"
         (package.parent / "book" / "index.md").touch()
-        assert profile.book_folder() == package.parent / "book"
+        assert tl.profile.book_folder() == package.parent / "book"

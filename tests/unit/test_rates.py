@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from tlhelpers import backbones, freezing, rates
-from tlhelpers.backbones import Backbone
+import tlhelpers as tl
+from tlhelpers.models import Backbone
 
 Make = Callable[[], Backbone]
 CONVOLUTIONAL = ["efficientnet_lite0", "resnet18", "resnet50", "mobilenet_v3_small", "densenet121"]
@@ -22,39 +22,44 @@ ARCHITECTURES = [*CONVOLUTIONAL, "timm/vit_tiny_patch16_224"]
 class TestGroups:
     @pytest.mark.parametrize("name", ARCHITECTURES)
     def test_they_hold_every_parameter_once_stem_included(self, name: str) -> None:
-        net = backbones.load(name, pretrained=False, image_size=64)
-        groups = rates.groups(net, head=1e-3, backbone=1e-4, decay=0.5)
+        net = tl.models.load(name, pretrained=False, image_size=64)
+        groups = tl.train.param_groups(net, head_lr=1e-3, backbone_lr=1e-4, layer_decay=0.5)
         held = [id(p) for group in groups for p in group["params"]]
         assert sorted(held) == sorted(id(p) for p in net.parameters())
-        rates.check(net, torch.optim.AdamW(groups))
+        tl.train.check_groups(net, torch.optim.AdamW(groups))
 
     def test_they_run_from_stem_to_head(self, tiny: Make) -> None:
-        names = [group["name"].split()[0] for group in rates.groups(tiny(), head=1e-3, backbone=1e-4)]
+        names = [
+            group["name"].split()[0] for group in tl.train.param_groups(tiny(), head_lr=1e-3, backbone_lr=1e-4)
+        ]
         assert list(dict.fromkeys(names)) == ["stem", "layer1", "layer2", "head"]
 
     def test_a_rate_decays_from_stage_to_stage(self, tiny: Make) -> None:
-        groups = rates.groups(tiny(), head=1.0, backbone=0.8, decay=0.5)
+        groups = tl.train.param_groups(tiny(), head_lr=1.0, backbone_lr=0.8, layer_decay=0.5)
         found = {group["name"].split()[0]: group["lr"] for group in groups}
         assert found == {"head": 1.0, "layer2": 0.8, "layer1": 0.4, "stem": 0.2}
 
     def test_without_decay_all_stages_below_the_head_share_one_rate(self, tiny: Make) -> None:
-        groups = rates.groups(tiny(), head=1e-3, backbone=1e-4)
+        groups = tl.train.param_groups(tiny(), head_lr=1e-3, backbone_lr=1e-4)
         assert {group["lr"] for group in groups if not group["name"].startswith("head")} == {1e-4}
 
     def test_a_frozen_stage_has_no_group_and_the_others_keep_their_rates(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny(), ["layer2"])
-        found = {g["name"].split()[0]: g["lr"] for g in rates.groups(net, head=1.0, backbone=0.8, decay=0.5)}
+        net = tl.models.freeze(tiny(), ["layer2"])
+        found = {
+            g["name"].split()[0]: g["lr"]
+            for g in tl.train.param_groups(net, head_lr=1.0, backbone_lr=0.8, layer_decay=0.5)
+        }
         assert found == {"head": 1.0, "layer1": 0.4, "stem": 0.2}
 
     def test_a_partly_frozen_stage_keeps_what_is_trained(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny())
+        net = tl.models.freeze(tiny())
         net.head.bias.requires_grad_(False)
-        (group,) = rates.groups(net, head=1.0, backbone=0.8)
+        (group,) = tl.train.param_groups(net, head_lr=1.0, backbone_lr=0.8)
         assert group["name"] == "head weights" and group["params"] == [net.head.weight]
 
     def test_only_weights_decay(self, tiny: Make) -> None:
         net = tiny()
-        groups = rates.groups(net, head=1e-3, backbone=1e-4, weight_decay=0.07)
+        groups = tl.train.param_groups(net, head_lr=1e-3, backbone_lr=1e-4, weight_decay=0.07)
         for group in groups:
             weights = group["name"].endswith(" weights")
             assert weights or group["name"].endswith(" biases and norms")
@@ -69,53 +74,57 @@ class TestGroups:
     def test_a_rate_that_is_not_positive_is_named(self, tiny: Make, name: str, rate: float) -> None:
         message = re.escape(f"{name}={rate}: a learning rate is positive; freeze a part to leave it alone")
         with pytest.raises(ValueError, match=message):
-            rates.groups(tiny(), **{"head": 1e-3, "backbone": 1e-4, name: rate})
+            tl.train.param_groups(tiny(), **{"head": 1e-3, "backbone": 1e-4, name: rate})
 
     @pytest.mark.parametrize("decay", [0, -0.5, 1.01, 2.6, math.nan])
     def test_a_decay_out_of_range_is_named(self, tiny: Make, decay: float) -> None:
         with pytest.raises(ValueError, match=re.escape(f"decay={decay}: give a number above 0 and at most 1")):
-            rates.groups(tiny(), head=1e-3, backbone=1e-4, decay=decay)
+            tl.train.param_groups(tiny(), head_lr=1e-3, backbone_lr=1e-4, layer_decay=decay)
 
     def test_nothing_to_train_is_refused(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny(), ["stem", "layer1", "layer2", "head"])
+        net = tl.models.freeze(tiny(), ["stem", "layer1", "layer2", "head"])
         with pytest.raises(ValueError, match="no parameter is trained; thaw a stage first"):
-            rates.groups(net, head=1e-3, backbone=1e-4)
+            tl.train.param_groups(net, head_lr=1e-3, backbone_lr=1e-4)
 
 
 class TestCheck:
     @pytest.mark.parametrize("stages", [None, ["stem"], []])
     def test_a_complete_optimizer_passes(self, tiny: Make, stages: list[str] | None) -> None:
-        net = freezing.freeze(tiny(), stages)
-        rates.check(net, torch.optim.AdamW(rates.groups(net, head=1e-3, backbone=1e-4)))
+        net = tl.models.freeze(tiny(), stages)
+        tl.train.check_groups(net, torch.optim.AdamW(tl.train.param_groups(net, head_lr=1e-3, backbone_lr=1e-4)))
 
     def test_what_is_frozen_may_be_held_or_not(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny())
-        rates.check(net, torch.optim.SGD(net.head.parameters(), lr=0.1))
-        rates.check(net, torch.optim.SGD(net.parameters(), lr=0.1))
+        net = tl.models.freeze(tiny())
+        tl.train.check_groups(net, torch.optim.SGD(net.head.parameters(), lr=0.1))
+        tl.train.check_groups(net, torch.optim.SGD(net.parameters(), lr=0.1))
 
     def test_a_missing_stem_is_named(self, tiny: Make) -> None:
         net = tiny()
-        groups = [g for g in rates.groups(net, head=1e-3, backbone=1e-4) if not g["name"].startswith("stem")]
+        groups = [
+            g
+            for g in tl.train.param_groups(net, head_lr=1e-3, backbone_lr=1e-4)
+            if not g["name"].startswith("stem")
+        ]
         message = (
             r"the optimizer misses 3 trained parameter\(s\), first 'net\.conv1\.weight': they get gradients but "
             r"never move\. Add them to a group, or freeze them\."
         )
         with pytest.raises(ValueError, match=message):
-            rates.check(net, torch.optim.AdamW(groups))
+            tl.train.check_groups(net, torch.optim.AdamW(groups))
 
     def test_a_stage_that_was_thawed_too_late_is_missed(self, tiny: Make) -> None:
-        net = freezing.freeze(tiny())
-        optimizer = torch.optim.AdamW(rates.groups(net, head=1e-3, backbone=1e-4))
-        freezing.thaw(net, ["layer2"])
+        net = tl.models.freeze(tiny())
+        optimizer = torch.optim.AdamW(tl.train.param_groups(net, head_lr=1e-3, backbone_lr=1e-4))
+        tl.models.unfreeze(net, ["layer2"])
         with pytest.raises(ValueError, match=r"misses 4 trained parameter\(s\), first 'net\.layer2\.0\.weight'"):
-            rates.check(net, optimizer)
+            tl.train.check_groups(net, optimizer)
 
     def test_a_replaced_head_is_missed(self, tiny: Make) -> None:
         net = tiny()
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
         net.net.fc = nn.Linear(8, 5)
         with pytest.raises(ValueError, match=r"misses 2 trained parameter\(s\), first 'net\.fc\.weight'"):
-            rates.check(net, optimizer)
+            tl.train.check_groups(net, optimizer)
 
     def test_a_parameter_held_twice_is_named(self) -> None:
         net = nn.Linear(2, 2)
@@ -123,7 +132,7 @@ class TestCheck:
             warnings.simplefilter("ignore")  # PyTorch itself only warns.
             optimizer = torch.optim.SGD([net.weight, net.bias, net.bias], lr=0.1)
         with pytest.raises(ValueError, match=r"the optimizer holds 1 parameter\(s\) twice, first 'bias'"):
-            rates.check(net, optimizer)
+            tl.train.check_groups(net, optimizer)
 
     def test_what_is_held_twice_comes_with_advice(self, tiny: Callable[[], Backbone]) -> None:
         net = tiny()
@@ -131,7 +140,7 @@ class TestCheck:
             warnings.simplefilter("ignore")  # PyTorch warns as well
             optimizer = torch.optim.SGD([*net.parameters(), net.head.weight], lr=0.1)
         with pytest.raises(ValueError, match=r"twice, first 'net\.fc\.weight': .* Keep each in one group"):
-            rates.check(net, optimizer)
+            tl.train.check_groups(net, optimizer)
 
 
 class TestWarmupCosine:
@@ -140,7 +149,7 @@ class TestWarmupCosine:
         """Return the rates at which each step of a run is taken, and those after the last."""
         groups = [{"params": [nn.Parameter(torch.zeros(1))], "lr": peak} for peak in peaks]
         optimizer = torch.optim.SGD(groups)
-        schedule = rates.warmup_cosine(optimizer, steps, warmup)
+        schedule = tl.train.warmup_cosine(optimizer, steps, warmup)
         found = []
         for _ in range(steps + 1):
             found.append([group["lr"] for group in optimizer.param_groups])
@@ -161,7 +170,7 @@ class TestWarmupCosine:
 
     def test_after_the_last_step_the_rate_stays_at_zero(self) -> None:
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-        schedule = rates.warmup_cosine(optimizer, steps=3, warmup=1)
+        schedule = tl.train.warmup_cosine(optimizer, steps=3, warmup=1)
         for _ in range(5):
             optimizer.step()
             schedule.step()
@@ -171,9 +180,9 @@ class TestWarmupCosine:
     def test_a_warmup_that_leaves_no_cosine_is_named(self, warmup: int) -> None:
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
         with pytest.raises(ValueError, match=f"warmup={warmup}: give a number of steps from 0 to 4, of 5 in all"):
-            rates.warmup_cosine(optimizer, steps=5, warmup=warmup)
+            tl.train.warmup_cosine(optimizer, steps=5, warmup=warmup)
 
     def test_no_step_is_refused(self) -> None:
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
         with pytest.raises(ValueError, match="steps=0; give the number of batches"):
-            rates.warmup_cosine(optimizer, steps=0)
+            tl.train.warmup_cosine(optimizer, steps=0)

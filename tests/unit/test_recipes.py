@@ -17,8 +17,8 @@ from torch import nn
 
 import tlhelpers as tl
 from benchmarks import recipes
-from tlhelpers.backbones import Backbone
 from tlhelpers.data import Splits
+from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
 Make = Callable[[], Backbone]
@@ -108,7 +108,7 @@ class TestFitHead:
         net = tiny()
         history = recipes.fit_head(net, splits, p, seed=0)
         kept = history.loc[history["best"]].iloc[0]
-        found = tl.training.evaluate(net, tl.data.loader(splits.val, net.transform))
+        found = tl.train.evaluate(net, tl.data.loader(splits.val, net.transform))
         assert kept["val_loss"] == pytest.approx(found["loss"], abs=1e-5)
         assert kept["val_loss"] == history["val_loss"].min() and len(history) <= 60
 
@@ -135,7 +135,7 @@ class TestFitHead:
         for weighted in (True, False):
             net = tiny()
             recipes.fit_head(net, uneven, p, seed=0, weighted=weighted)
-            probabilities, _ = tl.training.predict(net, tl.data.loader(splits.test, net.transform))
+            probabilities, _ = tl.train.predict_proba(net, tl.data.loader(splits.test, net.transform))
             share.append(probabilities[:, 1].mean())
         assert share[0] > share[1] + 0.01
 
@@ -147,9 +147,9 @@ class TestStrategies:
         self, name: str, p: Profile, splits: Splits
     ) -> None:
         run = recipes.STRATEGIES[name](splits, p, 0)
-        transform = getattr(run.net, "transform", tl.backbones.preprocessing(32, (0.5,) * 3, (0.5,) * 3))
+        transform = getattr(run.net, "transform", tl.models.preprocessing(32, (0.5,) * 3, (0.5,) * 3))
         assert run.scores == recipes.report(run.net, splits.test, p, transform)
-        assert set(run.scores) == set(tl.measures.METRICS)
+        assert set(run.scores) == set(tl.stats.METRICS)
         assert run.history["best"].sum() == 1
         assert np.isfinite(run.history["val_loss"]).all()
 
@@ -181,13 +181,13 @@ class TestStrategies:
         assert isinstance(net, Backbone) and not any(stage.frozen for stage in net.stages.values())
         loaded = tiny().state_dict()
         assert all(torch.equal(loaded[name], value) for name, value in net.named_buffers())
-        assert set(tl.freezing.summary(net.train())["BatchNorm mode"]) == {"eval", ""}
+        assert set(tl.models.summary(net.train())["BatchNorm mode"]) == {"eval", ""}
 
     @pytest.fixture
     def optimizers(self, monkeypatch: pytest.MonkeyPatch) -> list[torch.optim.Optimizer]:
         """Collect the optimizers that training gets."""
         found: list[torch.optim.Optimizer] = []
-        fit = tl.training.fit
+        fit = tl.train.fit
 
         def spy(*args: Any, **options: Any) -> pd.DataFrame:
             found.append(args[3])
@@ -210,7 +210,7 @@ class TestStrategies:
             for parameter in group["params"]
         }
         assert rates == {True: head, False: backbone}
-        tl.rates.check(net, optimizers[-1])
+        tl.train.check_groups(net, optimizers[-1])
 
     def test_rates_fall_to_nothing_along_a_cosine(self, p: Profile, splits: Splits, optimizers: list) -> None:
         # Four steps: after them a cosine over two, the epochs, would have come back to its beginning.
@@ -226,7 +226,7 @@ class TestStrategies:
 
 class TestTune:
     def test_it_trains_what_the_optimizer_holds(self, tiny: Make, p: Profile, splits: Splits) -> None:
-        net = tl.freezing.freeze(tiny(), ["stem", "layer1"])
+        net = tl.models.freeze(tiny(), ["stem", "layer1"])
         before = copy.deepcopy(net.state_dict())
         optimizer = torch.optim.SGD(net.net.layer2.parameters(), lr=0.01)
         run = recipes.tune(net, net.transform, splits, p, 0, optimizer, epochs=1)
@@ -237,7 +237,7 @@ class TestTune:
     def test_the_seed_sets_the_order_of_the_images(self, tiny: Make, p: Profile, splits: Splits) -> None:
         losses = []
         for seed in (0, 0, 1):
-            net = tl.freezing.freeze(tiny())  # no dropout, so that the order alone is random
+            net = tl.models.freeze(tiny())  # no dropout, so that the order alone is random
             optimizer = torch.optim.SGD(net.head.parameters(), lr=0.1)
             run = recipes.tune(net, net.transform, splits, p, seed, optimizer, epochs=1)
             losses.append(run.history["train_loss"].item())
@@ -263,7 +263,7 @@ class TestParts:
                 bright = x.mean(dim=(1, 2, 3))
                 return torch.stack([-bright, bright], dim=1)
 
-        transform = tl.backbones.preprocessing(8, (0.43,) * 3, (1.0,) * 3)  # between 59.5 and 159.5, of 255
+        transform = tl.models.preprocessing(8, (0.43,) * 3, (1.0,) * 3)  # between 59.5 and 159.5, of 255
         found = recipes.report(Brightness(), splits.test, p, transform)
         assert found == {"accuracy": 1.0, "balanced_accuracy": 1.0, "auroc": 1.0}
 
@@ -301,14 +301,14 @@ def test_the_full_profile_goes_through_the_same_functions(folder: Path, monkeypa
     images = tl.data.load(p.image_data)
     assert images.classes == ("NORMAL", "PNEUMONIA") and len(images) == 80
     splits = recipes.cut(p, p.n_train, seed=0)
-    net = tl.backbones.load(p.backbone, pretrained=False, image_size=p.image_size)
-    tl.freezing.freeze(net)
-    x, _ = tl.features.compute(net, splits.train)
+    net = tl.models.load(p.backbone, pretrained=False, image_size=p.image_size)
+    tl.models.freeze(net)
+    x, _ = tl.look.extract(net, splits.train)
     assert x.shape == (12, 2048) and x.device.type == "cpu"
     assert next(net.parameters()).device.type == p.device
-    tl.freezing.thaw(net)
-    optimizer = torch.optim.AdamW(tl.rates.groups(net, head=1e-3, backbone=1e-4))
-    tl.rates.check(net, optimizer)
+    tl.models.unfreeze(net)
+    optimizer = torch.optim.AdamW(tl.train.param_groups(net, head_lr=1e-3, backbone_lr=1e-4))
+    tl.train.check_groups(net, optimizer)
     run = recipes.tune(net, net.transform, splits, p, 0, optimizer, epochs=1)
     assert np.isfinite(run.history[["train_loss", "val_loss"]].to_numpy()).all()
-    assert set(run.scores) == set(tl.measures.METRICS)
+    assert set(run.scores) == set(tl.stats.METRICS)

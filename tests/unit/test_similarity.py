@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize, stats
 from sklearn.metrics import balanced_accuracy_score
 
-from tlhelpers import similarity as s
+import tlhelpers as tl
 
 rng = np.random.default_rng(0)
 
@@ -29,23 +29,23 @@ class TestKnnProbe:
         # (at 10.4, next to 10.0) is wrong, and no item of class 1 is nearer to it than to another of class 1.
         X = np.array([[0.0], [0.1], [0.3], [10.4], [10.0], [10.1], [10.15], [9.9]])
         y = np.array([0, 0, 0, 0, 1, 1, 1, 1])
-        assert s.knn_probe(X, y, k=1, folds=4, seed=0) == pytest.approx((3 / 4 + 1) / 2)
+        assert tl.look.knn_probe(X, y, k=1, folds=4, seed=0) == pytest.approx((3 / 4 + 1) / 2)
 
     def test_it_is_one_for_classes_far_apart(self) -> None:
-        assert s.knn_probe(*blobs(20, apart=50)) == 1.0
+        assert tl.look.knn_probe(*blobs(20, apart=50)) == 1.0
 
     def test_it_is_chance_for_labels_that_are_drawn_by_lot(self) -> None:
         X = rng.normal(size=(400, 5))
-        assert s.knn_probe(X, rng.integers(0, 2, 400)) == pytest.approx(0.5, abs=0.08)
+        assert tl.look.knn_probe(X, rng.integers(0, 2, 400)) == pytest.approx(0.5, abs=0.08)
 
     def test_a_common_class_does_not_flatter(self) -> None:
         X, y = rng.normal(size=(200, 5)), np.repeat([0, 1], [180, 20])
-        assert s.knn_probe(X, y, k=15) == pytest.approx(0.5, abs=0.05)
+        assert tl.look.knn_probe(X, y, k=15) == pytest.approx(0.5, abs=0.05)
 
     @pytest.mark.parametrize("k", [0, 17])
     def test_more_neighbors_than_items_outside_a_fold_are_refused(self, k: int) -> None:
         with pytest.raises(ValueError, match=rf"k={k}: give a number from 1 to 16"):
-            s.knn_probe(*blobs(10), k=k, folds=5)
+            tl.look.knn_probe(*blobs(10), k=k, folds=5)
 
 
 class TestLinearProbe:
@@ -55,24 +55,24 @@ class TestLinearProbe:
         X, y = blobs(30, apart=1.0)
         guess = np.empty_like(y)
         for fit, held in StratifiedKFold(3, shuffle=True, random_state=4).split(X, y):
-            guess[held] = s.linear_classifier(0.1).fit(X[fit], y[fit]).predict(X[held])
-        assert s.linear_probe(X, y, C=0.1, folds=3, seed=4) == balanced_accuracy_score(y, guess)
+            guess[held] = tl.look.linear_classifier(0.1).fit(X[fit], y[fit]).predict(X[held])
+        assert tl.look.linear_probe(X, y, C=0.1, folds=3, seed=4) == balanced_accuracy_score(y, guess)
 
     def test_noise_in_many_dimensions_is_not_memorized(self) -> None:
         X, y = rng.normal(size=(100, 1000)), np.repeat([0, 1], 50)
-        assert s.linear_probe(X, y) < 0.7
+        assert tl.look.linear_probe(X, y) < 0.7
 
     def test_units_of_the_features_do_not_matter(self) -> None:
         X, y = blobs(30, apart=1.0)
-        assert s.linear_probe(X, y) == s.linear_probe(X * [1, 10, 100, 1e3, 1e4] + 7, y)
+        assert tl.look.linear_probe(X, y) == tl.look.linear_probe(X * [1, 10, 100, 1e3, 1e4] + 7, y)
 
     def test_it_reads_more_than_two_classes(self) -> None:
-        assert s.linear_probe(*blobs(20, apart=20, classes=4)) == 1.0
+        assert tl.look.linear_probe(*blobs(20, apart=20, classes=4)) == 1.0
 
     def test_the_seed_sets_the_folds(self) -> None:
         X, y = blobs(30, apart=0.8)
-        assert s.linear_probe(X, y, seed=1) == s.linear_probe(X, y, seed=1)
-        assert len({s.linear_probe(X, y, seed=seed) for seed in range(6)}) > 1
+        assert tl.look.linear_probe(X, y, seed=1) == tl.look.linear_probe(X, y, seed=1)
+        assert len({tl.look.linear_probe(X, y, seed=seed) for seed in range(6)}) > 1
 
 
 class TestAboveChance:
@@ -81,41 +81,41 @@ class TestAboveChance:
         [(0.5, 2, 0), (1, 2, 1), (0.1, 10, 0), (0.55, 10, 0.5), (0.25, 2, -0.5)],
     )
     def test_zero_is_guessing_and_one_is_perfect(self, accuracy: float, classes: int, expected: float) -> None:
-        assert s.above_chance(accuracy, classes) == pytest.approx(expected)
+        assert tl.look.above_chance(accuracy, classes) == pytest.approx(expected)
 
     def test_one_class_has_no_chance_level(self) -> None:
         with pytest.raises(ValueError, match="n_classes=1"):
-            s.above_chance(1.0, 1)
+            tl.look.above_chance(1.0, 1)
 
 
 class TestProxyADistance:
     def test_two_samples_of_one_distribution_are_near_zero(self) -> None:
         A, B = rng.normal(size=(400, 5)), rng.normal(size=(400, 5))
-        assert 0 <= s.proxy_a_distance(A, B) < 0.3
+        assert 0 <= tl.look.proxy_a_distance(A, B) < 0.3
 
     def test_separable_domains_are_two_apart(self) -> None:
-        assert s.proxy_a_distance(rng.normal(size=(40, 5)), rng.normal(size=(40, 5)) + 20) == 2.0
+        assert tl.look.proxy_a_distance(rng.normal(size=(40, 5)), rng.normal(size=(40, 5)) + 20) == 2.0
 
     def test_it_agrees_with_the_best_possible_error_of_two_gaussians(self) -> None:
         A, B = rng.normal(size=(4000, 1)) - 1, rng.normal(size=(4000, 1)) + 1
-        assert s.proxy_a_distance(A, B) == pytest.approx(2 * (1 - 2 * stats.norm.cdf(-1)), abs=0.05)
+        assert tl.look.proxy_a_distance(A, B) == pytest.approx(2 * (1 - 2 * stats.norm.cdf(-1)), abs=0.05)
 
     def test_a_classifier_below_chance_counts_as_zero(self) -> None:
         # One item a fold at the same place in both domains: held out, its twin gives it the wrong label.
         A = np.eye(10)
-        assert s.proxy_a_distance(A, A, C=10, folds=10) == 0.0
+        assert tl.look.proxy_a_distance(A, A, C=10, folds=10) == 0.0
 
     def test_sizes_of_the_domains_do_not_matter(self) -> None:
         A, B = rng.normal(size=(1000, 3)), rng.normal(size=(60, 3))
-        assert s.proxy_a_distance(A, B) < 0.4
+        assert tl.look.proxy_a_distance(A, B) < 0.4
 
     def test_it_is_the_same_in_both_directions_up_to_the_folds(self) -> None:
         A, B = rng.normal(size=(300, 4)), rng.normal(size=(300, 4)) + 0.5
-        assert s.proxy_a_distance(A, B) == pytest.approx(s.proxy_a_distance(B, A), abs=0.1)
+        assert tl.look.proxy_a_distance(A, B) == pytest.approx(tl.look.proxy_a_distance(B, A), abs=0.1)
 
     def test_features_of_two_networks_are_refused(self) -> None:
         with pytest.raises(ValueError, match="A has 3 features and B has 4"):
-            s.proxy_a_distance(np.ones((10, 3)), np.ones((10, 4)))
+            tl.look.proxy_a_distance(np.ones((10, 3)), np.ones((10, 4)))
 
 
 def evidence(X: np.ndarray, t: np.ndarray, alpha: float, beta: float) -> float:
@@ -163,59 +163,59 @@ class TestLogme:
         draw = np.random.default_rng(seed)
         X = draw.normal(size=(n, width))
         t = X @ draw.normal(size=width) + draw.normal(size=n)
-        assert s.logme(X, t) == pytest.approx(brute_force(X, t), abs=1e-5)
+        assert tl.look.logme(X, t) == pytest.approx(brute_force(X, t), abs=1e-5)
 
     @pytest.mark.parametrize(("n", "width"), [(40, 4), (30, 60)], ids=["tall", "wide"])
     def test_the_fixed_point_of_the_paper_is_the_same(self, n: int, width: int) -> None:
         draw = np.random.default_rng(3)
         X = draw.normal(size=(n, width))
         t = X @ draw.normal(size=width) + 5 * draw.normal(size=n)
-        assert s.logme(X, t) == pytest.approx(fixed_point(X, t), abs=1e-5)
+        assert tl.look.logme(X, t) == pytest.approx(fixed_point(X, t), abs=1e-5)
 
     def test_classes_are_one_hot_columns_that_are_averaged(self) -> None:
         X, y = blobs(6, classes=3)
         columns = [brute_force(X, (y == label).astype(float)) for label in range(3)]
-        assert s.logme(X, y) == pytest.approx(np.mean(columns), abs=1e-4)
-        assert s.logme(X, y) == pytest.approx(s.logme(X, (y[:, None] == np.arange(3)).astype(float)))
+        assert tl.look.logme(X, y) == pytest.approx(np.mean(columns), abs=1e-4)
+        assert tl.look.logme(X, y) == pytest.approx(tl.look.logme(X, (y[:, None] == np.arange(3)).astype(float)))
 
     def test_names_of_classes_do_not_matter(self) -> None:
         X, y = blobs(10)
-        assert s.logme(X, y) == pytest.approx(s.logme(X, np.array([7, 3])[y]))
+        assert tl.look.logme(X, y) == pytest.approx(tl.look.logme(X, np.array([7, 3])[y]))
 
     def test_scale_and_rotation_of_the_features_do_not_matter(self) -> None:
         X, y = blobs(15)
         turn = np.linalg.qr(rng.normal(size=(5, 5)))[0]
-        assert s.logme(X, y) == pytest.approx(s.logme(1000 * X @ turn, y), abs=1e-6)
+        assert tl.look.logme(X, y) == pytest.approx(tl.look.logme(1000 * X @ turn, y), abs=1e-6)
 
     def test_labels_that_the_features_explain_score_higher_than_shuffled_ones(self) -> None:
         X, y = blobs(40)
-        assert s.logme(X, y) > s.logme(X, rng.permutation(y)) + 0.1
+        assert tl.look.logme(X, y) > tl.look.logme(X, rng.permutation(y)) + 0.1
 
     def test_noise_added_to_the_features_is_not_rewarded(self) -> None:
         X, y = blobs(40)
-        assert s.logme(np.hstack([X, rng.normal(size=(80, 300))]), y) < s.logme(X, y)
+        assert tl.look.logme(np.hstack([X, rng.normal(size=(80, 300))]), y) < tl.look.logme(X, y)
 
     def test_without_any_signal_it_is_the_evidence_of_a_plain_normal(self) -> None:
         t = np.array([1.0, -1.0, 1.0, -1.0])
         X = np.array([[1.0], [1.0], [-1.0], [-1.0]])  # orthogonal to t
-        assert s.logme(X, t) == pytest.approx(-0.5 * (np.log(2 * np.pi) + 1), abs=1e-6)
+        assert tl.look.logme(X, t) == pytest.approx(-0.5 * (np.log(2 * np.pi) + 1), abs=1e-6)
 
     def test_features_that_hold_the_label_itself_give_a_number(self) -> None:
         y = np.repeat([0, 1], 10)
-        assert np.isfinite(s.logme(np.eye(2)[y], y))
+        assert np.isfinite(tl.look.logme(np.eye(2)[y], y))
 
     def test_zero_features_are_refused(self) -> None:
         with pytest.raises(ValueError, match="all features are zero"):
-            s.logme(np.zeros((4, 2)), np.array([0, 1, 0, 1]))
+            tl.look.logme(np.zeros((4, 2)), np.array([0, 1, 0, 1]))
 
     def test_constant_targets_are_refused(self) -> None:
         with pytest.raises(ValueError, match="constant"):
-            s.logme(np.eye(4), np.ones(4))
+            tl.look.logme(np.eye(4), np.ones(4))
 
     @pytest.mark.parametrize("targets", [np.ones(3), np.array([1, np.nan, 2, 3]), np.ones((4, 1, 1))])
     def test_real_targets_are_one_finite_row_an_item(self, targets: np.ndarray) -> None:
         with pytest.raises(ValueError, match="give one finite row an item"):
-            s.logme(np.eye(4), targets)
+            tl.look.logme(np.eye(4), targets)
 
 
 class TestLeep:
@@ -225,64 +225,64 @@ class TestLeep:
         zero, one = np.array([1.4, 0.6]) / 1.5, np.array([0.1, 0.9]) / 1.5
         items = [[0.8, 0.2] @ zero, [0.6, 0.4] @ zero, [0.1, 0.9] @ one]
         by_hand = np.mean(np.log(items))
-        assert s.leep(P, y) == pytest.approx(by_hand)
+        assert tl.look.leep(P, y) == pytest.approx(by_hand)
         assert by_hand == pytest.approx(np.log([0.82666667, 0.72, 0.54666667]).mean())
 
     def test_a_source_that_knows_the_labels_scores_zero(self) -> None:
         y = np.array([0, 1, 2, 1])
-        assert s.leep(np.eye(3)[y], y) == pytest.approx(0)
+        assert tl.look.leep(np.eye(3)[y], y) == pytest.approx(0)
 
     def test_a_source_that_always_answers_alike_scores_the_entropy_of_the_labels(self) -> None:
         y = np.array([0, 0, 0, 1])
         share = np.array([0.75, 0.25])
-        assert s.leep(np.full((4, 5), 0.2), y) == pytest.approx((share * np.log(share)).sum())
+        assert tl.look.leep(np.full((4, 5), 0.2), y) == pytest.approx((share * np.log(share)).sum())
 
     def test_source_classes_that_nobody_is_given_change_nothing(self) -> None:
         P, y = np.array([[0.8, 0.2], [0.6, 0.4], [0.1, 0.9]]), np.array([0, 0, 1])
-        assert s.leep(np.hstack([P, np.zeros((3, 2))]), y) == pytest.approx(s.leep(P, y))
-        assert s.leep(P[:, ::-1], y + 4) == pytest.approx(s.leep(P, y))
+        assert tl.look.leep(np.hstack([P, np.zeros((3, 2))]), y) == pytest.approx(tl.look.leep(P, y))
+        assert tl.look.leep(P[:, ::-1], y + 4) == pytest.approx(tl.look.leep(P, y))
 
     @pytest.mark.parametrize("P", [[[0.5, 0.4], [1, 0]], [[1.5, -0.5], [1, 0]]])
     def test_logits_are_refused(self, P: list) -> None:
         with pytest.raises(ValueError, match="softmax"):
-            s.leep(np.array(P), np.array([0, 1]))
+            tl.look.leep(np.array(P), np.array([0, 1]))
 
 
 class TestRankCorrelation:
     def test_the_same_order_gives_one_and_the_reverse_minus_one(self) -> None:
         a = np.array([1.0, 5, 7, 20, 21])
-        assert s.rank_correlation(a, a**3).mean == pytest.approx(1)
-        assert s.rank_correlation(a, -a).mean == pytest.approx(-1)
+        assert tl.look.rank_correlation(a, a**3).mean == pytest.approx(1)
+        assert tl.look.rank_correlation(a, -a).mean == pytest.approx(-1)
 
     def test_it_is_spearmans_and_p_counts_all_orders_of_a_few(self) -> None:
         a, b = np.array([1, 2, 3, 4, 5.0]), np.array([2, 1, 4, 3, 5.0])
-        found = s.rank_correlation(a, b)
+        found = tl.look.rank_correlation(a, b)
         assert found.mean == pytest.approx(stats.spearmanr(a, b).statistic) == pytest.approx(0.8)
         assert found.p == pytest.approx(16 / 120) and found.n == 5  # 8 orders reach 0.8, 8 reach -0.8
 
     def test_four_in_perfect_order_are_no_proof(self) -> None:
-        assert s.rank_correlation(np.arange(4), np.arange(4)).p == pytest.approx(2 / 24)
+        assert tl.look.rank_correlation(np.arange(4), np.arange(4)).p == pytest.approx(2 / 24)
 
     def test_many_are_judged_by_random_orders_that_agree_with_the_exact_ones(self, monkeypatch) -> None:
         a, b = rng.normal(size=7), rng.normal(size=7)
-        exact = s.rank_correlation(a, b).p
+        exact = tl.look.rank_correlation(a, b).p
         monkeypatch.setattr(s, "EXACT_UP_TO", 5)
-        assert s.rank_correlation(a, b, draws=20_000).p == pytest.approx(exact, abs=0.02)
+        assert tl.look.rank_correlation(a, b, draws=20_000).p == pytest.approx(exact, abs=0.02)
 
     def test_ties_share_their_rank(self) -> None:
         a, b = np.array([1, 1, 2, 3, 4.0]), np.array([1, 2, 2, 3, 9.0])
-        assert s.rank_correlation(a, b).mean == pytest.approx(stats.spearmanr(a, b).statistic)
+        assert tl.look.rank_correlation(a, b).mean == pytest.approx(stats.spearmanr(a, b).statistic)
 
     def test_the_interval_holds_the_value_and_narrows_with_more_items(self) -> None:
         a = rng.normal(size=200)
         b = a + rng.normal(size=200)
-        many, few = s.rank_correlation(a, b), s.rank_correlation(a[:12], b[:12])
+        many, few = tl.look.rank_correlation(a, b), tl.look.rank_correlation(a[:12], b[:12])
         assert many.mean in many and few.mean in few
         assert many.high - many.low < few.high - few.low
 
     def test_it_repeats_itself_for_one_seed(self) -> None:
         a, b = rng.normal(size=12), rng.normal(size=12)
-        assert s.rank_correlation(a, b, seed=3) == s.rank_correlation(a, b, seed=3)
+        assert tl.look.rank_correlation(a, b, seed=3) == tl.look.rank_correlation(a, b, seed=3)
 
     @pytest.mark.parametrize(
         ("a", "b", "message"),
@@ -295,13 +295,15 @@ class TestRankCorrelation:
     )
     def test_what_cannot_be_ranked_is_refused(self, a: list, b: list, message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            s.rank_correlation(np.array(a), np.array(b))
+            tl.look.rank_correlation(np.array(a), np.array(b))
 
 
 Score = Callable[[np.ndarray, np.ndarray], float]
 
 
-@pytest.mark.parametrize("score", [s.knn_probe, s.linear_probe, s.logme], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "score", [tl.look.knn_probe, tl.look.linear_probe, tl.look.logme], ids=lambda f: f.__name__
+)
 class TestWhatIsRefused:
     def test_features_that_are_not_finite(self, score: Score) -> None:
         X, y = blobs(10)
@@ -322,7 +324,7 @@ class TestWhatIsRefused:
             score(np.ones(6), np.array([0, 1, 0, 1, 0, 1]))
 
 
-@pytest.mark.parametrize("probe", [s.knn_probe, s.linear_probe], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("probe", [tl.look.knn_probe, tl.look.linear_probe], ids=lambda f: f.__name__)
 class TestFolds:
     def test_a_class_with_fewer_items_than_folds_is_named(self, probe: Score) -> None:
         X, y = rng.normal(size=(23, 4)), np.repeat([0, 5], [20, 3])
@@ -331,7 +333,7 @@ class TestFolds:
 
     def test_one_fold_holds_nothing_out(self, probe: Callable) -> None:
         with pytest.raises(ValueError, match="folds=1"):
-            probe(*blobs(10), k=1, folds=1) if probe is s.knn_probe else probe(*blobs(10), folds=1)
+            probe(*blobs(10), k=1, folds=1) if probe is tl.look.knn_probe else probe(*blobs(10), folds=1)
 
     def test_labels_are_whole_numbers(self, probe: Score) -> None:
         with pytest.raises(ValueError, match="labels are float64"):

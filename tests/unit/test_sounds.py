@@ -7,9 +7,9 @@ import pytest
 from scipy import signal
 from sklearn.covariance import LedoitWolf
 
-from tlhelpers import sounds
+import tlhelpers as tl
 
-QUIET = sounds.Machine(
+QUIET = tl.data.Machine(
     speed=25.0,
     hum=np.full(6, 0.02),
     teeth=20,
@@ -22,39 +22,39 @@ QUIET = sounds.Machine(
 )
 
 
-def clips(fault: str, severity: float = 1.0, count: int = 4, machine: sounds.Machine = QUIET) -> np.ndarray:
-    return np.stack([sounds.record(machine, fault, severity, seed) for seed in range(count)])
+def clips(fault: str, severity: float = 1.0, count: int = 4, machine: tl.data.Machine = QUIET) -> np.ndarray:
+    return np.stack([tl.data.record_sound(machine, fault, severity, seed) for seed in range(count)])
 
 
 def strength(waves: np.ndarray, low: float, high: float) -> float:
     spectrum = np.abs(np.fft.rfft(waves)) ** 2
-    frequency = np.fft.rfftfreq(waves.shape[1], 1 / sounds.RATE)
+    frequency = np.fft.rfftfreq(waves.shape[1], 1 / tl.data.SOUND_RATE)
     return float(spectrum[:, (frequency > low) & (frequency < high)].sum())
 
 
 def envelope_peak(wave: np.ndarray, band: tuple[float, float]) -> float:
-    tuned = signal.sosfiltfilt(signal.butter(4, band, "bandpass", fs=sounds.RATE, output="sos"), wave)
+    tuned = signal.sosfiltfilt(signal.butter(4, band, "bandpass", fs=tl.data.SOUND_RATE, output="sos"), wave)
     envelope = np.abs(signal.hilbert(tuned))
     spectrum = np.abs(np.fft.rfft(envelope - envelope.mean()))
-    frequency = np.fft.rfftfreq(len(wave), 1 / sounds.RATE)
+    frequency = np.fft.rfftfreq(len(wave), 1 / tl.data.SOUND_RATE)
     asked = (frequency > 15) & (frequency < 190)
     return float(frequency[asked][spectrum[asked].argmax()])
 
 
 def test_a_clip_can_be_made_again_and_another_seed_makes_another() -> None:
-    first, again, other = (sounds.record(QUIET, "gear", 1.0, seed) for seed in (3, 3, 4))
+    first, again, other = (tl.data.record_sound(QUIET, "gear", 1.0, seed) for seed in (3, 3, 4))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
-    assert first.dtype == np.float32 and first.shape == (sounds.RATE,)
+    assert first.dtype == np.float32 and first.shape == (tl.data.SOUND_RATE,)
 
 
 def test_machines_differ_and_stay_the_same() -> None:
-    assert sounds.machine(1).speed == sounds.machine(1).speed != sounds.machine(2).speed
+    assert tl.data.build_machine(1).speed == tl.data.build_machine(1).speed != tl.data.build_machine(2).speed
 
 
 def test_without_severity_a_fault_changes_nothing() -> None:
-    normal = sounds.record(QUIET, "normal", 0.0, 0)
-    for fault in sounds.FAULTS[1:]:
-        assert np.allclose(normal, sounds.record(QUIET, fault, 0.0, 0))
+    normal = tl.data.record_sound(QUIET, "normal", 0.0, 0)
+    for fault in tl.data.FAULTS[1:]:
+        assert np.allclose(normal, tl.data.record_sound(QUIET, fault, 0.0, 0))
 
 
 def test_imbalance_raises_the_first_harmonic_of_the_shaft_and_no_other() -> None:
@@ -76,57 +76,59 @@ def test_a_missing_tooth_modulates_the_mesh_once_a_turn() -> None:
 @pytest.mark.parametrize(("fault", "severity"), [("rust", 1.0), ("gear", -0.1)])
 def test_an_unknown_fault_or_a_negative_severity_is_refused(fault: str, severity: float) -> None:
     with pytest.raises(ValueError, match="give one of normal, bearing"):
-        sounds.record(QUIET, fault, severity, 0)
+        tl.data.record_sound(QUIET, fault, severity, 0)
 
 
 def test_a_collection_is_half_normal_on_every_machine() -> None:
-    made = sounds.collection(machines=3, clips=12, severity=0.5)
-    assert made.waves.shape == (36, sounds.RATE)
+    made = tl.data.sound_collection(machines=3, clips=12, severity=0.5)
+    assert made.waves.shape == (36, tl.data.SOUND_RATE)
     for number in range(3):
         counts = np.bincount(made.faults[made.machines == number], minlength=4)
         assert counts.tolist() == [6, 2, 2, 2]
 
 
 def test_mel_filters_cover_the_band_and_sum_to_one() -> None:
-    bank = sounds.mel_bank()
-    frequency = np.fft.rfftfreq(sounds.PADDED, 1 / sounds.RATE)
+    bank = tl.data.mel_bank()
+    frequency = np.fft.rfftfreq(tl.data.PADDED, 1 / tl.data.SOUND_RATE)
     assert bank.min() >= 0 and np.allclose(bank.sum(axis=1), 1)
     centers = bank @ frequency
     assert (np.diff(centers) > 0).all() and np.diff(centers)[-1] > 4 * np.diff(centers)[0]
 
 
 def test_a_tone_shows_as_one_line_at_its_height() -> None:
-    wave = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(sounds.RATE) / sounds.RATE)
-    picture = sounds.picture(sounds.levels(wave[None]))[0]
-    assert picture.shape == (sounds.SIDE, sounds.SIDE) and picture.dtype == np.uint8
-    expected = int(np.argmin(np.abs(sounds.mel_bank() @ np.fft.rfftfreq(sounds.PADDED, 1 / sounds.RATE) - 1000)))
-    rows = sounds.SIDE - 1 - picture.argmax(axis=0)  # low frequencies lie at the bottom
+    wave = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(tl.data.SOUND_RATE) / tl.data.SOUND_RATE)
+    picture = tl.data.sound_picture(tl.data.sound_levels(wave[None]))[0]
+    assert picture.shape == (tl.data.SOUND_SIDE, tl.data.SOUND_SIDE) and picture.dtype == np.uint8
+    expected = int(
+        np.argmin(np.abs(tl.data.mel_bank() @ np.fft.rfftfreq(tl.data.PADDED, 1 / tl.data.SOUND_RATE) - 1000))
+    )
+    rows = tl.data.SOUND_SIDE - 1 - picture.argmax(axis=0)  # low frequencies lie at the bottom
     assert np.abs(rows - expected).max() <= 2
 
 
 def test_twice_the_amplitude_is_six_decibels() -> None:
     wave = clips("normal", count=1)
-    assert np.median(sounds.levels(2 * wave) - sounds.levels(wave)) == pytest.approx(6.02, abs=0.1)
+    assert np.median(tl.data.sound_levels(2 * wave) - tl.data.sound_levels(wave)) == pytest.approx(6.02, abs=0.1)
 
 
 def test_classic_measurements_see_the_blows() -> None:
-    normal, faulty = (sounds.classic(clips(fault)) for fault in ("normal", "bearing"))
+    normal, faulty = (tl.data.classic_features(clips(fault)) for fault in ("normal", "bearing"))
     assert normal.shape == (4, 28) and np.isfinite(normal).all()
     assert faulty[:, 16].mean() > normal[:, 16].mean()  # kurtosis
 
 
 def test_a_machine_is_on_one_side_only() -> None:
     machines = np.repeat(np.arange(10), 5)
-    train, val, test = sounds.by_machine(machines, train=5, val=2, seed=1)
+    train, val, test = tl.data.by_machine(machines, train=5, val=2, seed=1)
     assert [len(np.unique(machines[part])) for part in (train, val, test)] == [5, 2, 3]
     assert (train.astype(int) + val + test == 1).all()
-    other = sounds.by_machine(machines, train=5, val=2, seed=2)
+    other = tl.data.by_machine(machines, train=5, val=2, seed=2)
     assert not np.array_equal(train, other[0])
 
 
 def test_a_part_without_a_machine_is_refused() -> None:
     with pytest.raises(ValueError, match="each part needs one or more"):
-        sounds.by_machine(np.arange(4), train=3, val=1, seed=0)
+        tl.data.by_machine(np.arange(4), train=3, val=1, seed=0)
 
 
 @pytest.mark.parametrize("way", ["mahalanobis", "nearest"])
@@ -135,7 +137,9 @@ def test_what_lies_apart_is_strange(way: str) -> None:
     known = rng.standard_normal((60, 5)) * [1, 10, 0.1, 1, 1]
     same = rng.standard_normal((40, 5)) * [1, 10, 0.1, 1, 1]
     far = same + np.array([0, 0, 0.6, 0, 0])  # six deviations of the narrow feature
-    assert np.median(sounds.strangeness(known, far, way)) > np.quantile(sounds.strangeness(known, same, way), 0.9)
+    assert np.median(tl.data.strangeness(known, far, way)) > np.quantile(
+        tl.data.strangeness(known, same, way), 0.9
+    )
 
 
 def test_mahalanobis_is_that_of_the_shrunken_covariance() -> None:
@@ -143,9 +147,9 @@ def test_mahalanobis_is_that_of_the_shrunken_covariance() -> None:
     known, asked = rng.standard_normal((30, 8)), rng.standard_normal((5, 8))
     mean, scale = known.mean(axis=0), known.std(axis=0)
     expected = LedoitWolf(assume_centered=True).fit((known - mean) / scale).mahalanobis((asked - mean) / scale)
-    assert np.allclose(sounds.strangeness(known, asked), expected)
+    assert np.allclose(tl.data.strangeness(known, asked), expected)
 
 
 def test_another_way_is_refused() -> None:
     with pytest.raises(ValueError, match="'mahalanobis' or 'nearest'"):
-        sounds.strangeness(np.eye(3), np.eye(3), "cosine")
+        tl.data.strangeness(np.eye(3), np.eye(3), "cosine")

@@ -66,18 +66,18 @@ pytestmark = pytest.mark.slow
 def test_a_stored_cell_run_again_gives_the_stored_scores(
     name: str, run: Callable[..., recipes.Run], cell: dict[str, Any]
 ) -> None:
-    stored = tl.results.load(name)
+    stored = tl.book.results(name)
     others = {key: value for key, value in cell.items() if key != "seed"}
     runs = stored[(stored[list(others)] == list(others.values())).all(axis=1)].set_index("seed")
     # Sums in another order drift apart over many epochs, so compute on as many threads as the stored run.
     torch.set_num_threads(stored.attrs["provenance"]["threads"])
     again = run(**cell).scores
     assert again["auroc"] == pytest.approx(runs.loc[cell["seed"], "auroc"], abs=0.02)
-    assert again["auroc"] in tl.measures.new_run_interval(runs["auroc"].to_numpy())
+    assert again["auroc"] in tl.stats.prediction_interval(runs["auroc"].to_numpy())
 
 
 def test_a_stored_probe_run_again_gives_the_stored_scores() -> None:
-    stored = tl.results.load("probes")
+    stored = tl.book.results("probes")
     rows = stored.query("task == 'textures' and weights == 'pretrained' and seed == 7").set_index("stage")
     assert probes.run("textures", "pretrained", 7) == pytest.approx(rows["balanced_accuracy"].to_dict(), abs=0.02)
 
@@ -93,7 +93,7 @@ def test_a_stored_probe_run_again_gives_the_stored_scores() -> None:
 def test_a_stored_block_run_again_gives_the_stored_scores(
     name: str, rows: Callable[[], Any], block: dict[str, Any]
 ) -> None:
-    stored = tl.results.load(name)
+    stored = tl.book.results(name)
     stored = stored[(stored[list(block)] == list(block.values())).all(axis=1)]
     torch.set_num_threads(1)
     again = [row["accuracy"] for row in rows() if "accuracy" in row]
@@ -102,7 +102,7 @@ def test_a_stored_block_run_again_gives_the_stored_scores(
 
 
 def test_a_stored_forgetting_run_again_gives_the_stored_scores() -> None:
-    stored = tl.results.load("forgetting").query("arm == 'frozen, norms move'").set_index("seed")
+    stored = tl.book.results("forgetting").query("arm == 'frozen, norms move'").set_index("seed")
     torch.set_num_threads(1)
     assert forgetting.image_run("frozen, norms move", 1)["source"] == pytest.approx(
         stored.loc[1, "source"], abs=0.05

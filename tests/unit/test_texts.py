@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 import tlhelpers as tl
 from benchmarks import text_rates, texts
-from tlhelpers.text import TextSet, TextSplits
+from tlhelpers.data import TextSet, TextSplits
 
 
 @pytest.mark.parametrize(("labels", "passes"), [(16, 100), (100, 15), (500, 4), (5000, 3)])
@@ -44,15 +44,15 @@ def test_every_other_domain_is_reported_and_the_target_is_not_one() -> None:
         asked.append(len(part))
         return {"accuracy": 0.5}
 
-    found = texts.report(judge, tl.text.splits(0))
+    found = texts.report(judge, tl.data.text_splits(0))
     assert set(found) == {"accuracy", "products:accuracy", "tweets:accuracy", "editorials:accuracy"}
     assert asked == [tl.profile.current().text_test, *[texts.ELSEWHERE] * 3]
 
 
 def test_an_encoder_that_did_not_move_is_like_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "MOVED", 20)
-    encoder = tl.text.encoder()
-    found = texts.moved(encoder.model, encoder.tokenizer, tl.text.splits(0))
+    encoder = tl.models.load_encoder()
+    found = texts.moved(encoder.model, encoder.tokenizer, tl.data.text_splits(0))
     assert len(found) == 14 and np.allclose(list(found.values()), 1)
 
 

@@ -11,8 +11,7 @@ import torch
 from transformers import AutoModel, DataCollatorForLanguageModeling
 
 import tlhelpers as tl
-from tlhelpers import hub, text, trainer
-from tlhelpers.text import TextSet
+from tlhelpers.data import TextSet
 from tools import smoke
 
 PRAISE = ["A lovely film.", "Bright and moving.", "Funny and warm.", "I loved it."]
@@ -29,15 +28,15 @@ def full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr("transformers.utils.hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
-    hub.reviews.cache_clear()
+    tl.data.reviews.cache_clear()
     yield tmp_path
-    hub.reviews.cache_clear()
+    tl.data.reviews.cache_clear()
 
 
-def tuned(folder: Path, capfd: pytest.CaptureFixture[str], **changes: object) -> tuple[trainer.Trainer, str]:
-    model, tokenizer = trainer.classifier(0)
-    arguments = trainer.settings(folder, num_train_epochs=2, per_device_train_batch_size=4, **changes)
-    work = trainer.build(model, tokenizer, TEXTS, TEXTS, arguments)
+def tuned(folder: Path, capfd: pytest.CaptureFixture[str], **changes: object) -> tuple[tl.train.Trainer, str]:
+    model, tokenizer = tl.train.text_classifier(0)
+    arguments = tl.train.trainer_settings(folder, num_train_epochs=2, per_device_train_batch_size=4, **changes)
+    work = tl.train.build_trainer(model, tokenizer, TEXTS, TEXTS, arguments)
     capfd.readouterr()
     work.train()
     return work, "".join(capfd.readouterr())
@@ -49,18 +48,18 @@ def test_a_training_prints_nothing_and_is_told_by_epoch(
     monkeypatch.setenv("TLHELPERS_PROGRESS", "0")
     work, printed = tuned(tmp_path, capfd, learning_rate=3e-4)
     assert printed == ""
-    found = trainer.history(work)
+    found = tl.train.trainer_history(work)
     assert found["epoch"].tolist() == [1, 2]
     assert found[["train_loss", "val_loss", "val_accuracy", "val_auroc"]].notna().all(axis=None)
     assert found["best"].sum() == 1
     assert found.loc[found["best"], "val_accuracy"].item() == found["val_accuracy"].max()
-    scores = trainer.evaluate(work, TEXTS)
+    scores = tl.train.evaluate_trainer(work, TEXTS)
     assert scores["accuracy"] == pytest.approx(found["val_accuracy"].max())
 
 
 def test_the_best_epoch_is_kept_and_not_the_last(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     work, _ = tuned(tmp_path, capfd, learning_rate=3e-4, metric_for_best_model="loss", greater_is_better=True)
-    losses = trainer.history(work)["val_loss"]
+    losses = tl.train.trainer_history(work)["val_loss"]
     again = work.evaluate()["eval_loss"]
     # Asked for the greatest loss, it hands that epoch back, whichever it is.
     assert again == pytest.approx(losses.max(), rel=1e-3)
@@ -76,7 +75,7 @@ def test_one_bar_shows_the_whole_training(
 
 
 def test_the_seed_decides_the_new_head_and_only_that() -> None:
-    (one, _), (same, _), (other, _) = (trainer.classifier(seed) for seed in (0, 0, 1))
+    (one, _), (same, _), (other, _) = (tl.train.text_classifier(seed) for seed in (0, 0, 1))
     assert torch.equal(one.classifier.weight, same.classifier.weight)
     assert not torch.equal(one.classifier.weight, other.classifier.weight)
     body = [list(model.base_model.parameters()) for model in (one, other)]
@@ -85,40 +84,43 @@ def test_the_seed_decides_the_new_head_and_only_that() -> None:
 
 
 def test_token_numbers_are_cut_but_not_padded() -> None:
-    _, tokenizer = trainer.classifier(0)
-    found = trainer.dataset(
+    _, tokenizer = tl.train.text_classifier(0)
+    found = tl.train.tokenized(
         TextSet(["One two.", "One two three four."], np.array([0, 1]), np.arange(2)), tokenizer, 4
     )
     assert [len(row) for row in found["input_ids"]] == [4, 4]
-    assert [len(row) for row in trainer.dataset(["One.", "One two three."], tokenizer)["input_ids"]] == [4, 6]
+    assert [len(row) for row in tl.train.tokenized(["One.", "One two three."], tokenizer)["input_ids"]] == [4, 6]
     assert list(found["labels"]) == [0, 1]
-    assert "labels" not in trainer.dataset(["One."], tokenizer).column_names
+    assert "labels" not in tl.train.tokenized(["One."], tokenizer).column_names
 
 
 def test_no_text_and_no_training_are_told() -> None:
-    model, tokenizer = trainer.classifier(0)
+    model, tokenizer = tl.train.text_classifier(0)
     with pytest.raises(ValueError, match="no text"):
-        trainer.dataset([], tokenizer)
+        tl.train.tokenized([], tokenizer)
     with pytest.raises(ValueError, match=r"no evaluation.*trainer\.train\(\)"):
-        trainer.history(trainer.build(model, tokenizer, TEXTS, TEXTS))
+        tl.train.trainer_history(tl.train.build_trainer(model, tokenizer, TEXTS, TEXTS))
 
 
 def test_an_own_setting_replaces_ours(tmp_path: Path) -> None:
-    ours, theirs = trainer.settings(tmp_path), trainer.settings(tmp_path, learning_rate=0.5, bf16=False)
+    ours, theirs = (
+        tl.train.trainer_settings(tmp_path),
+        tl.train.trainer_settings(tmp_path, learning_rate=0.5, bf16=False),
+    )
     assert ours.learning_rate == tl.profile.current().text_rate and theirs.learning_rate == 0.5
-    assert ours.bf16 == trainer.has_bf16() and not theirs.bf16
+    assert ours.bf16 == tl.train.has_bf16() and not theirs.bf16
 
 
 @pytest.mark.parametrize("found", [{"avx512_bf16": True}, {"amx_bf16": True}, {"avx2": True}, {}])
 def test_bf16_is_used_where_the_processor_has_it(found: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
-    assert trainer.has_bf16() == any("bf16" in name for name in found)
+    assert tl.train.has_bf16() == any("bf16" in name for name in found)
 
 
 def test_pretraining_goes_on_without_labels(tmp_path: Path) -> None:
-    model, tokenizer = trainer.masked_lm(0)
+    model, tokenizer = tl.train.masked_lm(0)
     before = model.base_model.encoder.layer[0].attention.self.query.weight.clone()
-    arguments = trainer.settings(
+    arguments = tl.train.trainer_settings(
         tmp_path,
         num_train_epochs=2,
         per_device_train_batch_size=4,
@@ -127,11 +129,11 @@ def test_pretraining_goes_on_without_labels(tmp_path: Path) -> None:
         load_best_model_at_end=False,
     )
     collator = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.3)
-    trainer.build(model, tokenizer, TEXTS.texts, TEXTS.texts, arguments, collator).train()
+    tl.train.build_trainer(model, tokenizer, TEXTS.texts, TEXTS.texts, arguments, collator).train()
     assert not torch.equal(before, model.base_model.encoder.layer[0].attention.self.query.weight)
     model.base_model.save_pretrained(tmp_path / "adapted")
     tokenizer.save_pretrained(tmp_path / "adapted")
-    started, _ = trainer.classifier(0, tmp_path / "adapted")
+    started, _ = tl.train.text_classifier(0, tmp_path / "adapted")
     query = started.base_model.encoder.layer[0].attention.self.query.weight
     assert torch.equal(query, model.base_model.encoder.layer[0].attention.self.query.weight)
 
@@ -140,40 +142,44 @@ def test_the_full_profile_takes_model_and_reviews_from_the_hub(full: Path) -> No
     smoke.write_distilbert(full)
     smoke.write_reviews(full)
     p = tl.profile.current()
-    parts, pool = text.splits(0), text.unlabeled(0)
+    parts, pool = tl.data.text_splits(0), tl.data.unlabeled_texts(0)
     assert [len(part) for part in parts] == [p.text_train, p.text_val, p.text_test]
     assert all("train film" in one for one in parts.train.texts + parts.val.texts)
     assert all("test film" in one for one in parts.test.texts)
     assert len(pool) == p.text_unlabeled and all("unsupervised" in one for one in pool)
-    model, tokenizer = trainer.classifier(0)
+    model, tokenizer = tl.train.text_classifier(0)
     assert type(model).__name__ == "DistilBertForSequenceClassification"
-    arguments = trainer.settings(
+    arguments = tl.train.trainer_settings(
         full / "steps", learning_rate=3e-3, num_train_epochs=15, per_device_train_batch_size=8
     )
-    work = trainer.build(model, tokenizer, parts.train, parts.val, arguments)
+    work = tl.train.build_trainer(model, tokenizer, parts.train, parts.val, arguments)
     work.train()
-    assert trainer.evaluate(work, parts.test)["accuracy"] > 0.9
+    assert tl.train.evaluate_trainer(work, parts.test)["accuracy"] > 0.9
 
 
 def test_a_set_that_is_too_small_is_told(full: Path) -> None:
     smoke.write_reviews(full, 50)
     with pytest.raises(ValueError, match="more than the 50 labeled texts of stanfordnlp/imdb"):
-        text.splits(0)
+        tl.data.text_splits(0)
     with pytest.raises(ValueError, match="has no part 'dev'; it has train, test, unsupervised"):
-        hub.reviews(smoke.REVIEWS, "dev")
+        tl.data.reviews(smoke.REVIEWS, "dev")
 
 
 def test_a_missing_hub_gives_one_sentence_and_the_way_to_go_on(full: Path) -> None:
     way = r"neither downloaded nor to be had.*TLHELPERS_PROFILE=offline"
-    for ask in (lambda: trainer.classifier(0), lambda: text.splits(0), lambda: text.encoder(smoke.TEXT_MODEL)):
-        with pytest.raises(hub.HubError, match=way) as caught:
+    for ask in (
+        lambda: tl.train.text_classifier(0),
+        lambda: tl.data.text_splits(0),
+        lambda: tl.models.load_encoder(smoke.TEXT_MODEL),
+    ):
+        with pytest.raises(tl.data.HubError, match=way) as caught:
             ask()
         assert "\n" not in str(caught.value)
 
 
 def test_an_encoder_from_the_hub_describes_texts(full: Path) -> None:
     smoke.write_distilbert(full)
-    found = text.encoder(smoke.TEXT_MODEL)
+    found = tl.models.load_encoder(smoke.TEXT_MODEL)
     assert type(found.model) is type(AutoModel.from_config(found.model.config))
-    vectors = text.features(PRAISE, found)
+    vectors = tl.models.encode(PRAISE, found)
     assert vectors.shape == (4, 48) and vectors.isfinite().all()

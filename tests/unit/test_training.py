@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from tlhelpers import freezing, measures, training
-from tlhelpers.backbones import Backbone
+import tlhelpers as tl
+from tlhelpers.models import Backbone
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 COLUMNS = [
@@ -52,7 +52,7 @@ def sgd(net: nn.Module, rate: float = 0.1) -> torch.optim.SGD:
 def fit(net: nn.Module, epochs: int = 2, *, wrong: bool = False, **options: object) -> pd.DataFrame:
     """Fit to eight points in two batches, or to the same points with the other labels."""
     train = points(4, 4, wrong=wrong)
-    return training.fit(net, train, points(8, seed=1), sgd(net, 0.5), epochs, **options)
+    return tl.train.fit(net, train, points(8, seed=1), sgd(net, 0.5), epochs, **options)
 
 
 def same(a: nn.Module, b: nn.Module) -> bool:
@@ -72,13 +72,13 @@ class TestHistory:
         train = points(3, 5)
         x, y = (torch.cat(part) for part in zip(*train, strict=True))
         expected = nn.functional.cross_entropy(net(x), y).item()
-        history = training.fit(net, train, points(4), sgd(net, rate=0.0), epochs=1)
+        history = tl.train.fit(net, train, points(4), sgd(net, rate=0.0), epochs=1)
         assert history.loc[0, "train_loss"] == pytest.approx(expected, abs=1e-6)
 
     def test_validation_columns_are_what_evaluate_finds(self, net: nn.Linear) -> None:
         val = points(8, seed=1)
-        history = training.fit(net, points(4, 4), val, sgd(net), epochs=1)
-        for name, value in training.evaluate(net, val).items():
+        history = tl.train.fit(net, points(4, 4), val, sgd(net), epochs=1)
+        for name, value in tl.train.evaluate(net, val).items():
             assert history.loc[0, f"val_{name}"] == pytest.approx(value)
 
     def test_training_lowers_the_loss(self, net: nn.Linear) -> None:
@@ -104,7 +104,7 @@ class TestTheKeptWeights:
     def test_are_the_last_ones_where_each_epoch_is_better(self, net: nn.Linear) -> None:
         history = fit(net, epochs=4)
         assert history["best"].tolist() == [False, False, False, True]
-        assert training.evaluate(net, points(8, seed=1))["loss"] == pytest.approx(history["val_loss"].iloc[-1])
+        assert tl.train.evaluate(net, points(8, seed=1))["loss"] == pytest.approx(history["val_loss"].iloc[-1])
 
     def test_include_batchnorm_statistics(self) -> None:
         torch.manual_seed(0)
@@ -116,12 +116,12 @@ class TestTheKeptWeights:
         assert same(once, four_times)
 
     def test_are_the_first_of_equals(self, net: nn.Linear) -> None:
-        history = training.fit(net, points(4), points(8, seed=1), sgd(net, rate=0.0), epochs=3)
+        history = tl.train.fit(net, points(4), points(8, seed=1), sgd(net, rate=0.0), epochs=3)
         assert history["best"].tolist() == [True, False, False]
 
     def test_may_be_those_before_the_first_step(self, net: nn.Linear) -> None:
         start = copy.deepcopy(net)
-        history = fit(net, epochs=2, wrong=True, start_counts=True)
+        history = fit(net, epochs=2, wrong=True, keep_start=True)
         assert history["epoch"].tolist() == [0, 1, 2]
         assert history["best"].tolist() == [True, False, False]
         assert math.isnan(history.loc[0, "train_loss"]) and history["train_loss"][1:].notna().all()
@@ -133,7 +133,7 @@ class TestTheKeptWeights:
         assert not same(net, start)
 
     def test_a_start_that_is_not_the_best_is_left_behind(self, net: nn.Linear) -> None:
-        history = fit(net, epochs=2, start_counts=True)
+        history = fit(net, epochs=2, keep_start=True)
         assert history["best"].tolist() == [False, False, True]
 
 
@@ -169,7 +169,7 @@ class TestPatience:
         assert history["epoch"].tolist() == list(range(1, 2 + patience))
 
     def test_the_start_counts_as_an_epoch_where_it_is_a_candidate(self, net: nn.Linear) -> None:
-        history = fit(net, epochs=10, wrong=True, patience=2, start_counts=True)
+        history = fit(net, epochs=10, wrong=True, patience=2, keep_start=True)
         assert history["epoch"].tolist() == [0, 1, 2]
 
     def test_a_better_epoch_begins_the_count_again(self, net: nn.Linear, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ class TestOptions:
     def test_the_scheduler_steps_after_each_batch(self, net: nn.Linear) -> None:
         optimizer = sgd(net, rate=0.1)
         halving = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
-        training.fit(net, points(4, 4, 4), points(4), optimizer, epochs=2, scheduler=halving)
+        tl.train.fit(net, points(4, 4, 4), points(4), optimizer, epochs=2, scheduler=halving)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**6)
 
     def test_class_weights_weigh_the_training_loss_alone(self, net: nn.Linear) -> None:
@@ -197,17 +197,17 @@ class TestOptions:
         weights = torch.tensor([0.2, 1.8])
         expected = nn.functional.cross_entropy(net(x), y, weight=weights).item()
         plain = nn.functional.cross_entropy(net(x), y).item()
-        history = training.fit(net, train, train, sgd(net, rate=0.0), epochs=1, class_weights=weights)
+        history = tl.train.fit(net, train, train, sgd(net, rate=0.0), epochs=1, class_weights=weights)
         assert abs(expected - plain) > 0.01
         assert history.loc[0, "train_loss"] == pytest.approx(expected, abs=1e-6)
         assert history.loc[0, "val_loss"] == pytest.approx(plain, abs=1e-6)
 
     def test_frozen_stages_stay_as_they_are(self, tiny: Callable[[], Backbone]) -> None:
-        net = freezing.freeze(tiny(), ["stem", "layer1"])
+        net = tl.models.freeze(tiny(), ["stem", "layer1"])
         before = {name: value.clone() for name, value in net.state_dict().items()}
         generator = torch.Generator().manual_seed(0)
         batches = [(torch.randn(4, 3, 8, 8, generator=generator) + 1, torch.tensor([0, 1, 0, 1]))]
-        training.fit(net, batches, batches, sgd(net), epochs=2)
+        tl.train.fit(net, batches, batches, sgd(net), epochs=2)
         moved = {name for name, value in net.state_dict().items() if not torch.equal(before[name], value)}
         assert moved == {
             *("net.layer2.0.weight", "net.layer2.0.bias", "net.layer2.2.weight", "net.layer2.2.bias"),
@@ -246,16 +246,16 @@ class TestOptions:
     def test_an_empty_training_loader_is_refused(self, net: nn.Linear) -> None:
         message = r"the training loader gave no batch; is the training set empty\?"
         with pytest.raises(ValueError, match=message):
-            training.fit(net, [], points(4), sgd(net), epochs=1)
+            tl.train.fit(net, [], points(4), sgd(net), epochs=1)
 
     def test_an_empty_validation_loader_is_refused(self, net: nn.Linear) -> None:
         with pytest.raises(ValueError, match=r"the loader gave no batch; is the set empty\?"):
-            training.fit(net, points(4), [], sgd(net), epochs=1)
+            tl.train.fit(net, points(4), [], sgd(net), epochs=1)
 
     def test_a_validation_set_of_one_class_is_refused(self, net: nn.Linear) -> None:
         val = [(torch.randn(3, 2), torch.ones(3, dtype=torch.long))]
         with pytest.raises(ValueError, match=r"labels hold one class only \(\[1\]\)"):
-            training.fit(net, points(4), val, sgd(net), epochs=1)
+            tl.train.fit(net, points(4), val, sgd(net), epochs=1)
 
 
 class TestALossThatIsNotFinite:
@@ -276,12 +276,12 @@ class TestALossThatIsNotFinite:
             r"Lower the rate, or look for NaN in the inputs\."
         )
         with pytest.raises(FloatingPointError, match=message):
-            training.fit(net, Spoiled(), points(4), sgd(net), epochs=3)
+            tl.train.fit(net, Spoiled(), points(4), sgd(net), epochs=3)
 
     def test_is_found_in_the_first_batch(self, net: nn.Linear) -> None:
         batches = [(torch.full((4, 2), math.nan), torch.tensor([0, 1, 0, 1]))]
         with pytest.raises(FloatingPointError, match="the loss is nan in epoch 1, batch 1"):
-            training.fit(net, batches, batches, sgd(net), epochs=1)
+            tl.train.fit(net, batches, batches, sgd(net), epochs=1)
 
     def test_may_be_infinite(self) -> None:
         class Sure(nn.Linear):
@@ -296,20 +296,20 @@ class TestALossThatIsNotFinite:
         start = copy.deepcopy(net)
         batches = [(torch.full((4, 2), math.nan), torch.tensor([0, 1, 0, 1]))]
         with pytest.raises(FloatingPointError):
-            training.fit(net, batches, batches, sgd(net), epochs=1)
+            tl.train.fit(net, batches, batches, sgd(net), epochs=1)
         assert same(net, start)
 
     def test_names_the_rates_of_the_groups(self, net: nn.Linear) -> None:
         groups = [{"params": [net.weight], "lr": 0.5}, {"params": [net.bias], "lr": 0.025}]
         batches = [(torch.full((4, 2), math.nan), torch.tensor([0, 1, 0, 1]))]
         with pytest.raises(FloatingPointError, match=r"learning rates 5\.0e-01, 2\.5e-02"):
-            training.fit(net, batches, batches, torch.optim.SGD(groups), epochs=1)
+            tl.train.fit(net, batches, batches, torch.optim.SGD(groups), epochs=1)
 
 
 class TestPredict:
     def test_probabilities_and_labels_come_in_order(self, net: nn.Linear) -> None:
         batches = points(3, 5)
-        probabilities, labels = training.predict(net, batches)
+        probabilities, labels = tl.train.predict_proba(net, batches)
         assert isinstance(probabilities, np.ndarray) and probabilities.shape == (8, 2)
         assert np.allclose(probabilities.sum(axis=1), 1)
         assert labels.tolist() == torch.cat([y for _, y in batches]).tolist()
@@ -318,25 +318,25 @@ class TestPredict:
 
     def test_probabilities_are_those_of_the_softmax(self) -> None:
         net = nn.Identity()
-        probabilities, _ = training.predict(net, [(torch.tensor([[0.0, math.log(3)]]), torch.tensor([1]))])
+        probabilities, _ = tl.train.predict_proba(net, [(torch.tensor([[0.0, math.log(3)]]), torch.tensor([1]))])
         assert np.allclose(probabilities, [[0.25, 0.75]])
 
     @pytest.mark.parametrize("mode", [True, False])
     def test_it_predicts_in_eval_mode_and_restores_the_former(self, mode: bool) -> None:
         net = nn.Sequential(nn.Dropout(0.9), nn.BatchNorm1d(2), nn.Linear(2, 2)).train(mode)
         before = copy.deepcopy(net)
-        (first, _), (second, _) = (training.predict(net, points(8)) for _ in range(2))
+        (first, _), (second, _) = (tl.train.predict_proba(net, points(8)) for _ in range(2))
         assert np.array_equal(first, second) and same(before, net)
         assert all(module.training is mode for module in net.modules())
 
     def test_a_frozen_stage_stays_in_eval_mode_afterwards(self, tiny: Callable[[], Backbone]) -> None:
-        net = freezing.freeze(tiny(), ["stem"]).train()
-        training.predict(net, [(torch.randn(2, 3, 8, 8), torch.tensor([0, 1]))])
+        net = tl.models.freeze(tiny(), ["stem"]).train()
+        tl.train.predict_proba(net, [(torch.randn(2, 3, 8, 8), torch.tensor([0, 1]))])
         assert not net.net.bn1.training and net.net.layer1[1].training
 
     def test_no_batch_is_refused_and_the_mode_restored(self, net: nn.Linear) -> None:
         with pytest.raises(ValueError, match=r"the loader gave no batch; is the set empty\?"):
-            training.predict(net.train(), [])
+            tl.train.predict_proba(net.train(), [])
         assert net.training
 
 
@@ -351,43 +351,43 @@ class TestEvaluate:
         return [(logits[:3], self.LABELS[:3]), (logits[3:], self.LABELS[3:])]
 
     def test_values_are_those_worked_out_by_hand(self, batches: list[Batch]) -> None:
-        found = training.evaluate(nn.Identity(), batches)
+        found = tl.train.evaluate(nn.Identity(), batches)
         assert list(found) == ["loss", "accuracy", "balanced_accuracy", "auroc"]
         assert found["loss"] == pytest.approx(-math.log(0.9 * 0.4 * 0.7 * 0.2) / 4, abs=1e-6)
         assert (found["accuracy"], found["auroc"]) == (0.5, 0.75)
 
     def test_scores_are_those_of_measures(self, batches: list[Batch]) -> None:
-        found = training.evaluate(nn.Identity(), batches)
+        found = tl.train.evaluate(nn.Identity(), batches)
         found.pop("loss")
-        assert found == measures.scores(*training.predict(nn.Identity(), batches))
+        assert found == tl.stats.scores(*tl.train.predict_proba(nn.Identity(), batches))
 
     def test_the_mode_is_restored(self, net: nn.Linear) -> None:
-        training.evaluate(net.train(), points(4))
+        tl.train.evaluate(net.train(), points(4))
         assert net.training
-        training.evaluate(net.eval(), points(4))
+        tl.train.evaluate(net.eval(), points(4))
         assert not net.training
 
     def test_no_batch_is_refused(self, net: nn.Linear) -> None:
         with pytest.raises(ValueError, match=r"the loader gave no batch; is the set empty\?"):
-            training.evaluate(net, [])
+            tl.train.evaluate(net, [])
 
     def test_one_class_only_is_refused(self, net: nn.Linear) -> None:
         with pytest.raises(ValueError, match=r"labels hold one class only \(\[0\]\); .*Use another split"):
-            training.evaluate(net, [(torch.randn(3, 2), torch.zeros(3, dtype=torch.long))])
+            tl.train.evaluate(net, [(torch.randn(3, 2), torch.zeros(3, dtype=torch.long))])
 
 
 class TestClassWeights:
     def test_they_are_inverse_to_the_counts(self) -> None:
-        weights = training.class_weights(np.array([0, 0, 0, 1]))
+        weights = tl.train.class_weights(np.array([0, 0, 0, 1]))
         # 4 images, 2 classes: 4 / (2 * 3) and 4 / (2 * 1).
         assert weights.dtype == torch.float32 and weights.tolist() == pytest.approx([2 / 3, 2.0])
 
     def test_their_mean_over_the_images_is_one(self) -> None:
         labels = np.array([0] * 7 + [1] * 2 + [2])
-        assert training.class_weights(labels)[labels].mean().item() == pytest.approx(1.0)
+        assert tl.train.class_weights(labels)[labels].mean().item() == pytest.approx(1.0)
 
     def test_equal_classes_weigh_one(self) -> None:
-        assert training.class_weights(np.array([0, 1, 2] * 3), n_classes=3).tolist() == [1.0, 1.0, 1.0]
+        assert tl.train.class_weights(np.array([0, 1, 2] * 3), n_classes=3).tolist() == [1.0, 1.0, 1.0]
 
     @pytest.mark.parametrize(
         ("labels", "n_classes", "counts"),
@@ -403,7 +403,7 @@ class TestClassWeights:
     ) -> None:
         message = f"class counts are {counts}; every class needs at least one example"
         with pytest.raises(ValueError, match=message):
-            training.class_weights(np.array(labels), n_classes)
+            tl.train.class_weights(np.array(labels), n_classes)
 
 
 def test_no_patience_is_refused(net: nn.Linear) -> None:
@@ -414,7 +414,7 @@ def test_no_patience_is_refused(net: nn.Linear) -> None:
 def test_an_error_on_the_way_leaves_the_mode_as_it_was(net: nn.Linear) -> None:
     net.train()
     with pytest.raises(RuntimeError):
-        training.predict(net, [(torch.zeros(2, 99), torch.zeros(2, dtype=torch.int64))])
+        tl.train.predict_proba(net, [(torch.zeros(2, 99), torch.zeros(2, dtype=torch.int64))])
     assert net.training
 
 

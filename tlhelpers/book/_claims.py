@@ -1,0 +1,102 @@
+"""Claims: what a chapter found, beside what was quoted, and whether it holds."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tlhelpers import profile
+from tlhelpers.book import _render
+
+if TYPE_CHECKING:
+    from tlhelpers.stats import Interval
+
+_SLUG = re.compile(r"\d\d(-[a-z0-9]+)+")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim: its ``slug`` as ``NN-words``, its text, the verdict, what was measured and quoted.
+
+    ``verdict`` is ``holds``, ``fails``, ``open`` or ``inside`` (a margin). ``relied``: the chapter's text builds on
+    it. ``planned``: it was written down before the runs. ``looked_up``: nothing ran, a paper or a definition says so.
+    """
+
+    slug: str
+    text: str
+    verdict: str
+    measured: str
+    quoted: str = ""
+    relied: bool = True
+    planned: bool = False
+    looked_up: bool = False
+
+
+def claim(
+    slug: str,
+    text: str,
+    found: Interval | bool | None,
+    /,
+    *,
+    on: str = "",
+    measured: object = "",
+    quoted: str = "",
+    relied: bool = True,
+    planned: bool = False,
+    looked_up: bool = False,
+    margin: float | None = None,
+) -> None:
+    """Show a claim as a box on the page and as one line elsewhere.
+
+    Args:
+        slug: chapter and words, such as ``07-batchnorm-drifts``.
+        text: the claim, one sentence.
+        found: the difference that the text says is positive, the outcome of another test, or ``None`` where nothing
+            here settles it.
+        on: the measure of an interval and its data, such as ``accuracy, solar cells``.
+        measured: the values in words; made of an interval where it is empty.
+        quoted: what the blog post or a paper says.
+        relied: whether the text builds on it; then the run must stop when it does not hold (in profile offline, which
+            the text is about).
+        planned: whether it was written down before the runs.
+        looked_up: whether it was found in a paper or a definition, and not measured.
+        margin: the largest difference that does not matter; an interval wholly inside gets a verdict of its own.
+
+    Raises:
+        ValueError: when ``slug`` is not of that form, ``text`` or ``measured`` is empty, or ``on`` would go unseen.
+        TypeError: when ``found`` is something else, since ``"no"`` and an array would count as true, or when a margin
+            comes without an interval.
+        AssertionError: when a relied-on claim neither holds nor is inside its margin.
+    """
+    from tlhelpers.stats import Interval
+
+    if not isinstance(slug, str) or not _SLUG.fullmatch(slug):
+        raise ValueError(f"claim slug {slug!r}: give two digits and words, such as '07-batchnorm-drifts'.")
+    if not isinstance(text, str) or not text.strip():
+        raise ValueError(f"claim {slug}: text is {text!r}; say what was claimed.")
+    words = "" if measured is None else str(measured).strip()
+    if isinstance(found, Interval):
+        verdict = "inside" if margin is not None and found.within(margin) else found.verdict
+        made = f"{found:+.3f}" + f" on {on}" * bool(on) + (f" (margin ±{margin:g})" if margin is not None else "")
+    elif margin is not None:
+        raise TypeError(f"claim {slug}: margin={margin} with {found!r}; a margin needs an Interval.")
+    elif found is None or isinstance(found, bool | np.bool_):
+        verdict, made = "open" if found is None else "holds" if found else "fails", ""
+    else:
+        raise TypeError(
+            f"claim {slug}: found is {found!r}; give an Interval, True, False, or None where it is open."
+        )
+    if on and (words or not made):
+        raise ValueError(f"claim {slug}: on={on!r} goes with the words of an interval; write it into measured.")
+    if not (words or made):
+        raise ValueError(f"claim {slug}: measured is {measured!r}; say what was measured.")
+    shown = Claim(slug, text, verdict, words or made, quoted, relied, planned, looked_up)
+    if relied and verdict not in ("holds", "inside") and profile.current().name == "offline":
+        raise AssertionError(
+            f"claim {slug} {'is open' if verdict == 'open' else 'does not hold'}: {text} Measured {shown.measured}; "
+            f"quoted {quoted or 'nothing'}. Correct the text that relies on it, or say relied=False."
+        )
+    _render.show({"claim": asdict(shown)})

@@ -1,0 +1,260 @@
+"""A first strategy for a task, with what to compare it against and where each reason comes from."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+
+DISTANCES = ("near", "moderate", "far")
+MODALITIES = ("image", "text")
+BUDGETS = ("minutes", "hours", "days")
+STRATEGIES = ("frozen features", "last stages", "two-stage", "full fine-tuning")  # from least trained to most
+# Rules of thumb, not findings: this book measured 25 to 500 labels, and nothing near the upper two.
+HANDFUL, FEW, SOME, MANY = 100, 1_000, 20_000, 100_000
+SCENARIOS: dict[str, tuple[int, str, str, str]] = {
+    "500 images, similar domain": (500, "near", "image", "hours"),
+    "5,000 images, moderately different": (5_000, "moderate", "image", "hours"),
+    "50,000 images, very different": (50_000, "far", "image", "hours"),
+    "500,000 images or more, unique domain": (500_000, "far", "image", "days"),
+    "short texts, general domain": (2_000, "near", "text", "hours"),
+    "long documents, specialized domain": (20_000, "far", "text", "days"),
+    "a prototype, strategy unknown": (500, "moderate", "image", "minutes"),
+}
+"""The seven rows of the guide of chapter 14, with numbers where it has words."""
+LABELS = {
+    "compare": "Compare with",
+    "risks": "Risks",
+    "mitigation": "What to do about them",
+    "reasons": "Because",
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One sentence and its source: the id of a claim of this book, or a key of its bibliography."""
+
+    text: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.text} [{self.source}]"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates to begin a search with, as :func:`tlhelpers.train.param_groups` takes them.
+
+    ``backbone`` is ``None`` when nothing but the head is trained; ``decay`` is the factor from one stage to the
+    one below.
+    """
+
+    head: float
+    backbone: float | None = None
+    decay: float = 1.0
+
+    def __str__(self) -> str:
+        if self.backbone is None:
+            return f"head {self.head:g}"
+        falling = f", times {self.decay:g} a stage downward" if self.decay < 1 else ""
+        return f"head {self.head:g}, backbone {self.backbone:g}{falling}"
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What to run first, and what to run beside it before you believe in it."""
+
+    strategy: str
+    rates: Rates
+    freeze: str
+    compare: tuple[str, ...]
+    risks: tuple[str, ...]
+    mitigation: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+
+    def _rows(self) -> dict[str, list[str]]:
+        names = {field.name: LABELS.get(field.name, field.name.capitalize()) for field in fields(self)}
+        values = {names[name]: getattr(self, name) for name in names}
+        return {k: [str(item) for item in v] if isinstance(v, tuple) else [str(v)] for k, v in values.items()}
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name}: {'; '.join(items)}" for name, items in self._rows().items())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        def cell(items: list[str]) -> str:
+            texts = [html.escape(item) for item in items]
+            return texts[0] if len(texts) == 1 else f"<ul>{''.join(f'<li>{text}</li>' for text in texts)}</ul>"
+
+        rows = (f'<tr><th scope="row">{k}</th><td>{cell(v)}</td></tr>' for k, v in self._rows().items())
+        return f'<table class="dataframe tl-recommendation"><tbody>{"".join(rows)}</tbody></table>'
+
+
+def recommend(n_labels: int, distance: str, modality: str = "image", budget: str = "hours") -> Recommendation:
+    """Return a first strategy. It opens an experiment; it does not replace one.
+
+    Args:
+        n_labels: labeled training examples, validation and test not counted.
+        distance: ``near``, ``moderate`` or ``far`` from what the network was pretrained on. Judge both gaps of
+            chapter 04, inputs and question; the larger counts.
+        modality: ``image`` or ``text``. Sound as a spectrogram is an image, far from photographs.
+        budget: ``minutes`` of computing, for a prototype; ``hours``; or ``days``, which pay for a search.
+
+    Raises:
+        TypeError: when ``n_labels`` is not a whole number.
+        ValueError: when there are fewer than two labels, or a word is none of those above.
+    """
+    if isinstance(n_labels, bool) or not isinstance(n_labels, int | np.integer):
+        raise TypeError(f"n_labels is {n_labels!r}; give a whole number of labeled examples.")
+    if n_labels < 2:
+        raise ValueError(f"n_labels={n_labels}; a classifier needs an example of two classes or more.")
+    for name, value, known in (
+        ("distance", distance, DISTANCES),
+        ("modality", modality, MODALITIES),
+        ("budget", budget, BUDGETS),
+    ):
+        if value not in known:
+            raise ValueError(f"{name}={value!r}; give one of {', '.join(known)}.{_hint(value)}")
+    n = int(n_labels)
+    strategy = _strategy(n, distance, modality, budget)
+    told = [rule for rule in RULES[modality] if rule.when(n, distance, strategy)]
+    rates, freeze = _HOW[modality, strategy]
+    return Recommendation(
+        strategy,
+        rates,
+        freeze,
+        _beside(n, strategy, modality, budget),
+        tuple(rule.risk for rule in told if rule.risk),
+        tuple(rule.remedy for rule in told if rule.risk),
+        tuple(reason for rule in told for reason in rule.reasons),
+    )
+
+
+def _hint(value: object) -> str:
+    if value in ("audio", "sound"):
+        return " A spectrogram is an image, and far from photographs."
+    return " Ask one column at a time, or treat it as text." if value in ("table", "tabular") else ""
+
+
+def _strategy(n: int, distance: str, modality: str, budget: str) -> str:
+    if modality == "text":
+        return "frozen features" if budget == "minutes" or n < HANDFUL else "full fine-tuning"
+    if budget == "minutes" or n < {"near": FEW, "moderate": HANDFUL, "far": 0}[distance]:
+        return "frozen features"
+    return "last stages" if n < SOME else "two-stage"
+
+
+def _beside(n: int, strategy: str, modality: str, budget: str) -> tuple[str, ...]:
+    tuned = strategy != "frozen features"
+    if modality == "text":
+        others = ("frozen features, the mean over the tokens", "LoRA") if tuned else ()
+        return ("counted words and a linear model", *others)
+    others = ("frozen features" if tuned else "the majority rule",)
+    others += ("a small network from scratch" if n < MANY else "the same network from scratch, for longer",)
+    if strategy != "two-stage" and (budget == "days" or (n < HANDFUL and budget == "hours")):
+        others += ("two-stage" if tuned else "last stages",)
+    return others
+
+
+_HOW = {
+    ("image", "frozen features"): (Rates(1e-3), "everything but the head, BatchNorm in eval mode"),
+    ("image", "last stages"): (
+        Rates(1e-3, 3e-4),
+        "stem and early stages; tune about the last third, after the head",
+    ),
+    ("image", "two-stage"): (Rates(1e-3, 1e-4), "all at first, then nothing; BatchNorm held"),
+    ("text", "frozen features"): (Rates(1e-3), "everything but the head"),
+    ("text", "full fine-tuning"): (Rates(1e-4, 1e-4), "nothing"),
+}
+
+
+class Rule(NamedTuple):
+    """When something may go wrong, what it is, what to do about it, and why; without a risk it only gives reasons.
+
+    ``when`` is asked with the number of labels, the distance, and the strategy.
+    """
+
+    when: Callable[[int, str, str], bool]
+    risk: str
+    remedy: str
+    reasons: tuple[Reason, ...]
+
+
+# fmt: off
+RULES = {
+    "image": (
+        Rule(lambda n, distance, strategy: strategy == "frozen features",
+             "what your classes differ in may not be in the features",
+             "raise the penalty of the head by validation; thaw the last stages if a probe is poor",
+             (Reason("From 100 to 500 solar cells, frozen features ranked better than a new network.",
+                     "01-frozen-beats-scratch"),
+              Reason("What stage 2 adds to frozen features on 500 images was left open.",
+                     "01-two-stage-beats-frozen-500"))),
+        Rule(lambda n, distance, strategy: strategy != "frozen features",
+             "validation may prefer the start: tuning then added nothing",
+             "train the head first, keep the best epoch by validation, the start included",
+             (Reason("Tuning from a random head distorts features.", "kumar2022"),)),
+        Rule(lambda n, distance, strategy: strategy != "frozen features",
+             "BatchNorm statistics drift although their layers are frozen",
+             "hold BatchNorm in eval mode at every train() call",
+             (Reason("Moving statistics spoiled stage 2.", "07-moving-batchnorm-spoils-stage-2"),)),
+        Rule(lambda n, distance, strategy: strategy == "two-stage",
+             "one rate for all layers, too high for the lower ones",
+             "a rate for the backbone about ten times below the head's, chosen by validation",
+             (Reason("A rate ten times too high made tuning worse than frozen features.", "07-the-rate-corrupts"),)),
+        Rule(lambda n, distance, strategy: distance == "far",
+             "negative transfer: borrowing may be worse than doing without",
+             "train the small network, too: if it wins, do not borrow",
+             (Reason("On digits, a small network from scratch beat the pretrained one.", "14-scratch-wins-on-digits"),
+              Reason("A prior from other pictures can lose to none.", "02-prior-hurts-in-the-middle"),
+              Reason("Whether a good probe foretells what pretraining gains was left open.",
+                     "04-probe-foretells-gain"))),
+        Rule(lambda n, distance, strategy: distance == "far" and strategy == "last stages" and n < FEW,
+             "", "",
+             (Reason("With 25 labels, in the mean of two far tasks, tuning the last stages beat freezing all.",
+                     "14-small-different-tune-top"),)),
+        Rule(lambda n, distance, strategy: distance == "far" and strategy != "frozen features",
+             "", "",
+             (Reason("Solar cells, a far task, were read better below the last stage.", "05-far-task-peaks-earlier"),)),
+        Rule(lambda n, distance, strategy: n >= MANY,
+             "long training for a gain that pretraining may not give",
+             "stop both starts at the same cost and compare; mixed precision, bf16 where supported",
+             (Reason("Enough labels and time let a random start catch up.", "he2019"),
+              Reason("Pretrained on far more images, networks did well on targets of every size.", "kolesnikov2020"),
+              Reason("On large medical sets, small fresh networks kept up.", "raghu2019"))),
+    ),
+    "text": (
+        Rule(lambda n, distance, strategy: True,
+             "", "",
+             (Reason("On film reviews, an encoder beat counted words, frozen or tuned.", "10-words-beaten"),)),
+        Rule(lambda n, distance, strategy: strategy == "full fine-tuning",
+             "a rate too high or a start unlucky: the loss never leaves its first value",
+             "three rates from 2e-5 to 1e-4, warm-up, several seeds, the best epoch by validation",
+             (Reason("On film reviews, full fine-tuning beat frozen features.", "10-tuning-beats-frozen"),
+              Reason("How much it gains depends on the task.", "peters2019"),
+              Reason("Fine-tuning few texts varies from seed to seed.", "mosbach2021"),
+              Reason("The rate everybody quotes was not the one validation chose.", "10-rate-standard"))),
+        Rule(lambda n, distance, strategy: strategy == "frozen features",
+             "[CLS] of an encoder that was never tuned says little",
+             "take the mean over the tokens of a sentence encoder",
+             (Reason("The mean over the tokens reads more than [CLS].", "06-mean-beats-cls"),)),
+        Rule(lambda n, distance, strategy: distance != "near",
+             "the words of your domain are rare or cut into pieces",
+             "with unlabeled text of the domain, pretrain further on it first, and measure that step",
+             (Reason("More pretraining on text of the domain helped in four domains.", "gururangan2020"),
+              Reason("On film reviews it was left open.", "10-adaptation-pays"))),
+        Rule(lambda n, distance, strategy: True,
+             "texts longer than the encoder reads are cut, in silence",
+             "count tokens; split long documents, or take an encoder with a longer window",
+             (Reason("BERT reads 512 tokens.", "devlin2019"),)),
+        Rule(lambda n, distance, strategy: strategy == "full fine-tuning",
+             "memory, and one full copy of the network a task",
+             "LoRA: a small file a task, at some accuracy; QLoRA is for far larger models",
+             (Reason("LoRA, on film reviews, cost some accuracy.", "10-lora-costs-accuracy"),)),
+    ),
+}
+# fmt: on

@@ -1,0 +1,240 @@
+"""Small target tasks from packaged data: many questions for one pretrained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tlhelpers.data._images import ImageSet, Splits, load, split
+
+Sizes = tuple[int, int, int]
+SIZES: Sizes = (100, 60, 400)
+CROP_SIDE = 64
+"""Pixels of the side of a crop."""
+PHOTOS = ("chelsea", "coffee", "astronaut", "rocket", "china", "flower")
+TEXTURES = ("brick", "grass", "gravel")
+
+
+@cache
+def photo(name: str) -> np.ndarray:
+    """Return a picture that comes with scikit-image or scikit-learn, ``[H, W]`` or ``[H, W, 3]``, read-only."""
+    if name in ("china", "flower"):
+        from sklearn.datasets import load_sample_image
+
+        pixels = np.array(load_sample_image(f"{name}.jpg"))
+    else:
+        from skimage import data as samples
+
+        pixels = np.array(getattr(samples, name)())
+    pixels.setflags(write=False)  # every caller gets these very pixels
+    return pixels
+
+
+def crop(whole: np.ndarray, left: float, right: float, rng: np.random.Generator) -> tuple[np.ndarray, int, int]:
+    """Return a random square of :data:`CROP_SIDE` pixels from a vertical strip of a picture, its row and column.
+
+    Strips that do not overlap make parts that share no pixel.
+
+    Args:
+        left, right: ends of the strip, as shares of the width.
+    """
+    start, stop = (round(at * whole.shape[1]) for at in (left, right))
+    x = int(rng.integers(start, stop - CROP_SIDE + 1))
+    y = int(rng.integers(0, whole.shape[0] - CROP_SIDE + 1))
+    return np.ascontiguousarray(whole[y : y + CROP_SIDE, x : x + CROP_SIDE]), y, x
+
+
+def strips(draw: Callable[[int, float, float], ImageSet], sizes: Sizes = SIZES) -> Splits:
+    """Return train, validation and test parts from three strips of the pictures that share no pixel.
+
+    Args:
+        draw: from number of images, left end and right end of the strip to the images.
+        sizes: images of the three parts.
+    """
+    ends = ((0.0, 0.4), (0.4, 0.6), (0.6, 1.0))
+    return Splits(*(draw(size, *strip) for size, strip in zip(sizes, ends, strict=True)))
+
+
+def origin(names: Sequence[str], seed: int, sizes: Sizes = SIZES) -> Splits:
+    """Return crops of several pictures, asked from which each comes."""
+    rng = np.random.default_rng(seed)
+
+    def draw(count: int, left: float, right: float) -> ImageSet:
+        labels = np.arange(count) % len(names)
+        images = [crop(photo(names[label]), left, right, rng)[0] for label in labels.tolist()]
+        return ImageSet(images, labels, tuple(names))
+
+    return strips(draw, sizes)
+
+
+def turned(seed: int, sizes: Sizes = SIZES) -> Splits:
+    """Return crops of photos, each turned by a multiple of 90 degrees, asked by which."""
+    rng = np.random.default_rng(seed)
+
+    def draw(count: int, left: float, right: float) -> ImageSet:
+        turns = rng.permutation(np.arange(count) % 4)
+        names = rng.permutation(np.array(PHOTOS)[np.arange(count) % len(PHOTOS)])
+        pixels = [crop(photo(str(name)), left, right, rng)[0] for name in names]
+        images = [np.ascontiguousarray(np.rot90(one, turn)) for one, turn in zip(pixels, turns, strict=True)]
+        return ImageSet(images, turns, ("upright", "left", "upside down", "right"))
+
+    return strips(draw, sizes)
+
+
+def depth(seed: int, sizes: Sizes = SIZES) -> Splits:
+    """Return crops of one photo of a garage, asked whether they show something nearer than its median depth."""
+    from skimage.data import stereo_motorcycle
+
+    garage, _, disparity = stereo_motorcycle()
+    middle = np.median(disparity[np.isfinite(disparity)])
+    rng = np.random.default_rng(seed)
+
+    def draw(count: int, left: float, right: float) -> ImageSet:
+        images: list[np.ndarray] = []
+        labels: list[int] = []
+        while len(images) < count:
+            image, y, x = crop(garage, left, right, rng)
+            inside = disparity[y : y + CROP_SIDE, x : x + CROP_SIDE]
+            near = int(np.median(inside[np.isfinite(inside)]) > middle)
+            if labels.count(near) < count / 2:
+                images.append(image)
+                labels.append(near)
+        return ImageSet(images, np.array(labels), ("far", "near"))
+
+    return strips(draw, sizes)
+
+
+def cells(question: str, seed: int, sizes: Sizes = SIZES) -> Splits:
+    """Return solar cells, asked whether they are defective or whether their silicon is one crystal or many."""
+    images = load("elpv")
+    if question == "kind":
+        table = Path(str(files("elpv_dataset"))) / "data" / "labels.csv"
+        kinds = np.genfromtxt(table, dtype=str)[:, 2]
+        images = ImageSet(images.images, (kinds == "poly").astype(np.int64), ("mono", "poly"))
+    return split(images, *sizes, seed)
+
+
+def digits(question: str, seed: int, sizes: Sizes = SIZES) -> Splits:
+    """Return handwritten digits of 8 by 8 pixels, asked which they are or whether they are odd."""
+    from sklearn.datasets import load_digits
+
+    handwritten = load_digits()
+    pixels = [np.ascontiguousarray(image) for image in (handwritten.images * 255 / 16).round().astype(np.uint8)]
+    if question == "parity":
+        return split(ImageSet(pixels, handwritten.target % 2, ("even", "odd")), *sizes, seed)
+    return split(ImageSet(pixels, handwritten.target, tuple("0123456789")), *sizes, seed)
+
+
+def faces(seed: int, sizes: Sizes = (100, 40, 60)) -> Splits:
+    """Return gray patches of 25 by 25 pixels, half of them faces; there are 200, so the test part is small."""
+    patches = (photo("lfw_subset") * 255).round().astype(np.uint8)
+    images = ImageSet(list(patches), np.repeat([1, 0], 100), ("no face", "face"))
+    return split(images, *sizes, seed)
+
+
+def pixels(images: ImageSet, side: int = 16) -> np.ndarray:
+    """Return the images as plain numbers, ``[N, 3 * side * side]`` from 0 to 1: features without a network."""
+    small = (images[i][0].resize((side, side)) for i in range(len(images)))
+    return np.stack([np.asarray(image, dtype=float).ravel() / 255 for image in small])
+
+
+def photographs() -> dict[str, np.ndarray]:
+    """Return eight photographs of things that ImageNet has names for, uint8 RGB; they come with two packages."""
+    import skimage.data as samples
+    from sklearn.datasets import load_sample_images
+
+    temple, flower = load_sample_images().images
+    pictures = {
+        "cat": samples.chelsea(),
+        "cup": samples.coffee(),
+        "astronaut": samples.astronaut(),
+        "rocket": samples.rocket(),
+        "motorcycle": samples.stereo_motorcycle()[0],
+        "temple": temple,
+        "flower": flower,
+        "cameraman": samples.camera(),
+    }
+    return {name: np.asarray(Image.fromarray(picture).convert("RGB")) for name, picture in pictures.items()}
+
+
+def textures() -> dict[str, np.ndarray]:
+    """Return three photographed surfaces, uint8 gray; they come with scikit-image."""
+    import skimage.data as samples
+
+    return {"brick": samples.brick(), "grass": samples.grass(), "gravel": samples.gravel()}
+
+
+def pieces(
+    photos: Mapping[str, np.ndarray],
+    count: int,
+    side: int,
+    seed: int,
+    shares: tuple[float, float] = (0.3, 0.5),
+    turned: bool = False,
+) -> ImageSet:
+    """Return gray squares cut from one side of each photograph, labeled with where they come from.
+
+    A line through the middle, at an angle that ``seed`` draws for each photograph, parts it; no pixel lies in
+    pieces of both sides. Brightness and contrast are drawn anew, so that only structure tells photographs apart.
+
+    Args:
+        photos: name to uint8 array ``[H, W]`` or ``[H, W, 3]``.
+        count: pieces a photograph.
+        side: 0 or 1, the side of the line.
+        shares: smallest and largest side of a piece, as share of the photograph's shorter side.
+        turned: rotate each piece by any angle, as a surface may lie.
+
+    Raises:
+        ValueError: when ``side`` is neither 0 nor 1, or pieces are too large to fit beside the line.
+    """
+    if side not in (0, 1):
+        raise ValueError(f"side={side}; a line has sides 0 and 1.")
+    if not 0 < shares[0] <= shares[1] <= 0.5:
+        raise ValueError(f"shares={shares}; pieces beside a line through the middle are 0.5 or less, above 0.")
+    squares, labels = [], []
+    for label, picture in enumerate(photos.values()):
+        gray = np.asarray(Image.fromarray(picture).convert("L"), dtype=np.float32)
+        angle = np.random.default_rng((seed, label)).uniform(0, 2 * np.pi)
+        rng = np.random.default_rng((seed, label, side))
+        normal = np.array([np.sin(angle), np.cos(angle)]) * (1 if side else -1)
+        drawn = 0
+        while drawn < count:
+            length = int(min(gray.shape) * rng.uniform(*shares))
+            corner = rng.integers(0, np.array(gray.shape) - length + 1)
+            center = corner + length / 2 - np.array(gray.shape) / 2
+            if normal @ center < length / 2 * np.abs(normal).sum():
+                continue
+            piece = gray[corner[0] : corner[0] + length, corner[1] : corner[1] + length]
+            if turned:
+                lying = Image.fromarray(piece).rotate(rng.uniform(0, 360), Image.Resampling.BICUBIC)
+                edge = int(np.ceil(length * (0.5 - 0.5**0.5 / 2)))  # what turned in from outside is cut off
+                piece = np.asarray(lying)[edge:-edge, edge:-edge]
+            if rng.random() < 0.5:
+                piece = piece[:, ::-1]
+            even = (piece - piece.mean()) / (piece.std() + 1e-6) * rng.uniform(35, 55) + rng.uniform(110, 145)
+            squares.append(np.clip(even, 0, 255).astype(np.uint8))
+            labels.append(label)
+            drawn += 1
+    return ImageSet(squares, np.array(labels), tuple(photos))
+
+
+IMAGE_TASKS: dict[str, Callable[..., Splits]] = {
+    "defects": partial(cells, "defects"),
+    "mono or poly": partial(cells, "kind"),
+    "digits": partial(digits, "value"),
+    "odd or even": partial(digits, "parity"),
+    "faces": faces,
+    "textures": partial(origin, TEXTURES),
+    "photos": partial(origin, PHOTOS),
+    "near or far": depth,
+    "turned": turned,
+}
+"""Nine questions about pictures: from a seed to splits with 100 labels to train on, or with other ``sizes=``."""
+
+TASK_CLASSES = {"digits": 10, "textures": 3, "photos": 6, "turned": 4}
+"""Number of classes of the tasks that have more than two."""

@@ -1,0 +1,24 @@
+from ._backbones import Backbone, Stage, evaluating, load, preprocessing
+from ._encoders import Encoder, encode, encoder_weights, load_encoder, mean_pool
+from ._freezing import freeze, freeze_norms, summary, unfreeze, unfreeze_from_top
+from ._saving import load_saved, save
+
+__all__ = [
+    "Backbone",
+    "Encoder",
+    "Stage",
+    "encode",
+    "encoder_weights",
+    "evaluating",
+    "freeze",
+    "freeze_norms",
+    "load",
+    "load_encoder",
+    "load_saved",
+    "mean_pool",
+    "preprocessing",
+    "save",
+    "summary",
+    "unfreeze",
+    "unfreeze_from_top",
+]

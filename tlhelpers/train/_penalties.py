@@ -1,0 +1,169 @@
+"""Keep what a network knew while it learns something else: two penalties, and rehearsal.
+
+Forgetting is loss of performance on the *source* task (McCloskey & Cohen 1989); measure it there. Each penalty is
+a number to add to the loss, a function of weights alone: ``loss + ewc(net, start, importance, strength)``, or
+``train.fit(..., penalty=lambda: ewc(...))``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import nn
+
+from tlhelpers.models._backbones import evaluating
+
+Weights = dict[str, torch.Tensor]
+"""Tensors by the name of a parameter, shaped as it is."""
+
+
+def snapshot(net: nn.Module) -> Weights:
+    """Return a copy of each parameter of ``net`` that is trained, detached: where the penalties pull back to."""
+    return {name: p.detach().clone() for name, p in net.named_parameters() if p.requires_grad}
+
+
+def fisher(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None, seed: int = 0) -> Weights:
+    """Return the diagonal of the Fisher information: how much each trained weight matters to what ``net`` says.
+
+    ``F_i = mean over x of (d log p(label | x) / d w_i) ** 2``, the squared gradient of each example by itself; the
+    square of a batch's mean gradient is something else, and near zero once the batch is learned.
+
+    Without ``y`` each label is drawn from the network's own ``p(. | x)``, one an example: an unbiased estimate
+    of the true Fisher information, which Kirkpatrick et al. (2017), "Overcoming catastrophic forgetting in neural
+    networks", need. With the observed labels it is the *empirical* Fisher, which vanishes where a network fits
+    its labels perfectly (Kunstner et al. 2019, "Limitations of the empirical Fisher approximation").
+
+    The network is in eval mode meanwhile, back in its former mode after; a running ``.grad`` is left alone.
+
+    Args:
+        net: gives logits ``[B, C]`` for inputs ``[B, ...]``.
+        x: source examples ``[N, ...]``.
+        y: their labels ``[N]``, for the empirical Fisher.
+        seed: of the drawn labels.
+
+    Returns:
+        One tensor of numbers that are zero or more for each trained parameter, by name.
+
+    Raises:
+        ValueError: when there is no example, labels are not as many, or no parameter is trained.
+    """
+    trained = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    if not len(x) or (y is not None and len(y) != len(x)):
+        raise ValueError(f"{len(x)} examples and {'no' if y is None else len(y)} labels; one label each.")
+    if not trained:
+        raise ValueError("no parameter is trained, so none can be held; unfreeze a part first.")
+    generator = torch.Generator().manual_seed(seed)
+    information = {name: torch.zeros_like(p) for name, p in trained.items()}
+    with evaluating(net):
+        for i in range(len(x)):
+            log_p = net(x[i : i + 1])[0].log_softmax(dim=0)
+            drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).item()
+            label = int(drawn if y is None else y[i])
+            slopes = torch.autograd.grad(log_p[label], list(trained.values()), allow_unused=True)
+            for name, slope in zip(trained, slopes, strict=True):
+                if slope is not None:  # a part that this output does not use, such as another head
+                    information[name] += slope.detach() ** 2 / len(x)
+    return information
+
+
+def ewc(net: nn.Module, start: Weights, importance: Weights, strength: float) -> torch.Tensor:
+    """Return the elastic weight consolidation penalty, a number that has a gradient.
+
+    ``strength / 2 * sum_i F_i (w_i - start_i) ** 2`` over the weights in ``start`` (Kirkpatrick et al. 2017): a
+    spring at each weight, stiff where the source task needs it. It is the quadratic approximation of the source
+    loss around ``start``, so ``start`` must be a minimum of that.
+
+    Args:
+        start: what :func:`snapshot` returned before tuning.
+        importance: what :func:`fisher` returned on source data, by the same names.
+        strength: 0 or more; useful values are large where the entries of ``importance`` are small.
+
+    Raises:
+        ValueError: for a negative strength.
+        KeyError: when ``net`` or ``importance`` lacks a weight of ``start``.
+    """
+    return _springs(net, start, strength, importance)
+
+
+def l2sp(
+    net: nn.Module, start: Weights, strength: float, new_strength: float = 0.0, new: tuple[str, ...] = ()
+) -> torch.Tensor:
+    """Return the L2-SP penalty, a number that has a gradient: weight decay toward the start, not toward zero.
+
+    ``strength / 2 * sum_i (w_i - start_i) ** 2 + new_strength / 2 * sum_j w_j ** 2`` (Xuhong Li et al. 2018,
+    "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"): ``i`` over the weights in
+    ``start``, ``j`` over those of a new head, which have no start to return to. It needs no source data.
+
+    Args:
+        start: what :func:`snapshot` returned before tuning, without the new head.
+        strength, new_strength: alpha and beta of the paper, 0 or more.
+        new: names of the parameters that are new.
+
+    Raises:
+        ValueError: for a negative strength.
+        KeyError: when ``net`` lacks a named weight.
+    """
+    total = _springs(net, start, strength, None)
+    if new:
+        now = dict(net.named_parameters())
+        if new_strength < 0:
+            raise ValueError(f"new_strength={new_strength}; a penalty's strength is 0 or more.")
+        total = total + new_strength / 2 * torch.stack([(now[name] ** 2).sum() for name in new]).sum()
+    return total
+
+
+def _springs(
+    net: nn.Module, start: Mapping[str, torch.Tensor], strength: float, stiff: Mapping[str, torch.Tensor] | None
+) -> torch.Tensor:
+    if strength < 0:
+        raise ValueError(f"strength={strength}; a penalty's strength is 0 or more.")
+    now = dict(net.named_parameters())
+    if absent := [name for name in start if name not in now or (stiff is not None and name not in stiff)]:
+        raise KeyError(
+            f"{len(absent)} weight(s) of the start are missing in the network or in its Fisher information, first "
+            f"{absent[0]!r}; take snapshot and Fisher from the network that you tune, with the same parts frozen."
+        )
+    terms = [
+        ((now[name] - old) ** 2 * (1.0 if stiff is None else stiff[name])).sum() for name, old in start.items()
+    ]
+    return strength / 2 * torch.stack(terms).sum()
+
+
+def rehearsed(size: int, share: float) -> int:
+    """Return how many source examples join ``size`` target examples so that they are ``share`` of the batch.
+
+    Raises:
+        ValueError: when the share is not in [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"share={share}; give the share of source examples in a batch, from 0 to below 1.")
+    return round(size * share / (1 - share))
+
+
+def replay(
+    x: torch.Tensor, y: torch.Tensor, count: int, seed: int
+) -> Callable[[], tuple[torch.Tensor, torch.Tensor]]:
+    """Return a function that draws ``count`` source examples ``(x [count, ...], y [count])`` at each call.
+
+    Rehearsal (Robins 1995, "Catastrophic forgetting, rehearsal and pseudorehearsal"): add their loss to that
+    of the target's batch. All examples come once before any comes again.
+
+    Raises:
+        ValueError: when there is no source example, labels are not as many, or ``count`` is below 1.
+    """
+    if not len(x) or len(x) != len(y) or count < 1:
+        raise ValueError(f"count={count} of {len(x)} source examples with {len(y)} labels; give 1 or more.")
+    order = _endless(len(x), seed)
+
+    def draw() -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = torch.tensor([next(order) for _ in range(count)])
+        return x[chosen], y[chosen]
+
+    return draw
+
+
+def _endless(size: int, seed: int) -> Iterator[int]:
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield from torch.randperm(size, generator=generator).tolist()
