@@ -1,8 +1,12 @@
-"""Figures with one look: Okabe-Ito colors, white card, large type, bands for the seeds."""
+"""Figures with one look: Okabe-Ito colors, white card, large type, bands and bars for the seeds.
+
+Groups of runs are drawn in the ``order`` told, or that of ``names``, which gives each its label, or as they come.
+``colors`` and ``marks`` are one for all, or one a group.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from tlhelpers import measures
+from tlhelpers.stats import Interval, interval
 
 # Okabe & Ito (2008), told apart by readers with any kind of color vision.
 COLORS = {
@@ -27,18 +31,23 @@ COLORS = {
     "two-stage": "#0072B2",
     "train": "#E69F00",
     "validation": "#0072B2",
+    "holds": "#009E73",
+    "fails": "#D55E00",
+    "open": "#6E6E6E",
 }
 CYCLE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6E6E6E"]
-_MARKERS = {"scratch": "s", "frozen": "o", "two-stage": "D", "full": "^", "full-fast": "v"}
+_MARKS = {"scratch": "s-", "two-stage": "D-", "full": "^-", "full-fast": "v-"}
+Choice = str | Mapping[str, str] | None
 
 
 def use_style() -> None:
     """Set matplotlib's defaults for the book: white ground, so that a figure reads the same in dark mode."""
     plt.rcParams.update(
         {
-            "figure.figsize": (7.0, 4.2),
-            "figure.dpi": 110,
-            "savefig.dpi": 110,
+            "figure.figsize": (5.2, 3.4),
+            "figure.dpi": 160,
+            "figure.constrained_layout.use": True,
+            "savefig.dpi": 160,
             "savefig.bbox": "tight",
             "figure.facecolor": "white",
             "savefig.facecolor": "white",
@@ -64,39 +73,52 @@ def use_style() -> None:
 
 
 def bands(
-    runs: pd.DataFrame, x: str, y: str, by: str, ax: Axes | None = None, order: Sequence[str] | None = None
+    runs: pd.DataFrame,
+    x: str,
+    y: str,
+    by: str,
+    ax: Axes | None = None,
+    *,
+    order: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
+    colors: Choice = None,
+    marks: Choice = None,
+    log: bool = False,
+    ends: bool = True,
 ) -> Axes:
     """Draw one line a group of ``by``: the mean of ``y`` at each ``x`` with its 95 % interval over seeds.
 
-    Each line is named at its right end, so that no legend has to be matched by color.
-
     Args:
-        runs: one row a run.
+        runs: one row a run; rows without ``y`` are left out.
         ax: where to draw; a new figure when ``None``.
         order: groups to draw, from back to front.
+        names: their labels.
+        colors: of the lines.
+        marks: markers and dashes as matplotlib writes them, such as ``"s:"``.
+        log: a logarithmic axis with a tick at each ``x``, and at no other place.
+        ends: name each line at its right end, so that no legend has to be matched by color.
 
     Raises:
-        KeyError: when a column is missing, or ``order`` names a group that has no run.
+        KeyError: when a column is missing, or ``order`` or ``names`` tells of a group that has no run.
     """
-    missing = [name for name in (x, y, by) if name not in runs]
-    if missing:
+    if missing := [name for name in (x, y, by) if name not in runs]:
         raise KeyError(f"column(s) {missing} missing; there are {list(runs.columns)}.")
-    groups = list(dict.fromkeys(runs[by]))
-    unknown = [name for name in order or [] if name not in groups]
-    if unknown:
-        raise KeyError(f"no run of {unknown} in column {by!r}; there are {groups}.")
-    ax = ax if ax is not None else plt.subplots()[1]
-    ends = []
-    for name in order if order is not None else groups:
-        part = runs[runs[by] == name].groupby(x)[y].apply(lambda v: measures.interval(v.to_numpy()))
-        color = COLORS.get(name)
-        at = part.index.to_numpy()
-        (line,) = ax.plot(at, [i.mean for i in part], color=color, marker=_MARKERS.get(name, "o"), label=name)
-        ax.fill_between(
-            at, [i.low for i in part], [i.high for i in part], color=line.get_color(), alpha=0.16, linewidth=0
-        )
-        ends.append((part.iloc[-1].mean, at[-1], name, to_hex(line.get_color())))
-    _name_ends(ax, ends)
+    ax = _axes(ax)
+    right = []
+    for group, name in _chosen(dict.fromkeys(runs[by]), order, names).items():
+        means = runs[runs[by] == group].dropna(subset=y).groupby(x)[y].apply(lambda v: interval(v.to_numpy()))
+        color, mark = _pick(colors, group, COLORS.get(group, "")), _pick(marks, group, _MARKS.get(group, "o-"))
+        (line,) = ax.plot(means.index, [i.mean for i in means], mark, color=color or None, label=name)
+        low, high = [i.low for i in means], [i.high for i in means]
+        ax.fill_between(means.index, low, high, color=line.get_color(), alpha=0.16, linewidth=0)
+        right.append((means.iloc[-1].mean, means.index[-1], name, to_hex(line.get_color())))
+    if log:
+        ticks = sorted(runs[x].unique())
+        ax.set_xscale("log")
+        ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        ax.minorticks_off()
+    if ends:
+        _name_ends(ax, right)
     return ax
 
 
@@ -107,24 +129,121 @@ def _name_ends(ax: Axes, ends: list[tuple[float, float, str, str]]) -> None:
     for height, at, name, color in sorted(ends):
         placed = max(height, placed + gap)
         ax.annotate(
-            name,
-            (at, placed),
-            xytext=(8, 0),
-            textcoords="offset points",
-            color=color,
-            va="center",
-            fontweight="bold",
-            annotation_clip=False,
-        )
+            name, (at, placed), xytext=(8, 0), textcoords="offset points", color=color, va="center",
+            fontweight="bold", annotation_clip=False,
+        )  # fmt: skip
+
+
+def dots(
+    runs: Mapping[str, Iterable[float]] | pd.DataFrame,
+    ax: Axes | None = None,
+    *,
+    order: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
+    colors: Choice = None,
+    marks: Choice = "D",
+    line: float | None = None,
+    shift: float = 0,
+    label: str | None = None,
+    upright: bool = False,
+) -> Axes:
+    """Draw one row a group: its runs as pale dots, and their mean with its 95 % interval.
+
+    Args:
+        runs: values by group, as a mapping or a table with a column a group; missing values are left out.
+        ax: where to draw; a new figure when ``None``.
+        order: groups to draw, from top to bottom.
+        names: their labels.
+        colors: by default that of the group in :data:`COLORS`, else blue.
+        marks: markers of the means.
+        line: where to draw a dotted line, such as at zero or at chance.
+        shift: moves the dots within their rows, so that several calls can share the rows.
+        label: of all groups, for ``ax.legend()``.
+        upright: draw columns instead of rows.
+
+    Raises:
+        KeyError: when ``order`` or ``names`` tells of a group that is not there.
+    """
+    ax = _axes(ax)
+    names = _chosen(runs, order, names)
+    colors = {group: _pick(colors, group, COLORS.get(group, CYCLE[0])) for group in names}
+    means = {}
+    for row, group in enumerate(names):
+        values = np.asarray(runs[group], dtype=float)
+        values = values[~np.isnan(values)]
+        means[group] = interval(values)
+        place = np.full(len(values), row + shift)
+        across = (place, values) if upright else (values, place)
+        ax.plot(*across, "o", color=colors[group], alpha=0.3, markersize=7, markeredgewidth=0)
+    return intervals(
+        means, ax, names=names, colors=colors, marks=marks, line=line, shift=shift, label=label, upright=upright
+    )
+
+
+def intervals(
+    differences: Mapping[str, Interval],
+    ax: Axes | None = None,
+    *,
+    order: Sequence[str] | None = None,
+    names: Mapping[str, str] | None = None,
+    colors: Choice = None,
+    marks: Choice = "D",
+    line: float | None = 0,
+    shift: float = 0,
+    label: str | None = None,
+    upright: bool = False,
+) -> Axes:
+    """Draw one interval a row around its mean: a forest plot, by default with a dotted line at zero.
+
+    Args:
+        differences: intervals by name.
+        colors: by default green above zero, orange below, gray where the interval holds zero.
+
+    The other arguments and errors are those of :func:`dots`.
+    """
+    ax = _axes(ax)
+    names = _chosen(differences, order, names)
+    if line is not None:
+        (ax.axhline if upright else ax.axvline)(line, color="#333333", linestyle=":", linewidth=1.4, zorder=1)
+    for row, group in enumerate(names):
+        i = differences[group]
+        reach = [[i.mean - i.low], [i.high - i.mean]]
+        color, mark = _pick(colors, group, COLORS[i.verdict]), _pick(marks, group, "D")
+        ax.errorbar(
+            *((row + shift, i.mean) if upright else (i.mean, row + shift)),
+            xerr=None if upright else reach, yerr=reach if upright else None,
+            fmt=mark, color=color, capsize=5, markersize=7, label=None if row else label,
+        )  # fmt: skip
+    axis, ends = (ax.xaxis, (-0.5, len(names) - 0.5)) if upright else (ax.yaxis, (len(names) - 0.5, -0.5))
+    axis.set_ticks(range(len(names)), labels=list(names.values()))
+    (ax.set_xlim if upright else ax.set_ylim)(ends)
+    return ax
+
+
+def _axes(ax: Axes | None) -> Axes:
+    return ax if ax is not None else plt.subplots()[1]
+
+
+def _chosen(there: Iterable[str], order: Sequence[str] | None, names: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the label of each group to draw."""
+    groups = list(there)
+    chosen = list(order or names or groups)
+    if unknown := [group for group in chosen if group not in groups]:
+        raise KeyError(f"no run of {unknown}; there are {groups}.")
+    return {group: (names or {}).get(group, group) for group in chosen}
+
+
+def _pick(choice: Choice, group: str, otherwise: str) -> str:
+    return choice if isinstance(choice, str) else (choice or {}).get(group, otherwise)
 
 
 def history(runs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw training and validation loss by epoch, with the epoch that was kept marked.
 
     Args:
-        runs: what :func:`tlhelpers.training.fit` returned.
+        runs: what :func:`tlhelpers.train.fit` returned.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = _axes(ax)
     for column, name, style in (("train_loss", "train", "--"), ("val_loss", "validation", "-")):
         ax.plot(runs["epoch"], runs[column], style, color=COLORS[name], label=name, marker="o", markersize=4)
     kept = runs[runs["best"]]
@@ -138,7 +257,7 @@ def history(runs: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def grid_of_images(
+def image_grid(
     images: Sequence[Image.Image | np.ndarray], titles: Sequence[str], columns: int = 4, side: float = 1.7
 ) -> Figure:
     """Draw images in a grid, each under its title.
@@ -158,5 +277,4 @@ def grid_of_images(
         limits = {"vmin": 0, "vmax": 255} if values.dtype == np.uint8 else {}
         ax.imshow(values, cmap="gray", **limits)
         ax.set_title(title, fontsize=11, loc="center")
-    figure.tight_layout()
     return figure

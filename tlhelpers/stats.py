@@ -35,7 +35,7 @@ class Interval:
         return self.low <= value <= self.high
 
     def __mul__(self, factor: float) -> Interval:
-        """Return the interval in another unit, as ``100 * i`` in points; ``-1 * i`` turns the comparison around."""
+        """Return the interval in another unit, as ``100 * i`` in points; ``-1 * i`` turns a comparison around."""
         low, high = sorted((factor * self.low, factor * self.high))
         return Interval(factor * self.mean, low, high, self.n, self.p)
 

@@ -21,8 +21,7 @@ _SLUG = re.compile(r"\d\d(-[a-z0-9]+)+")
 class Claim:
     """One claim: its ``slug`` as ``NN-words``, its text, the verdict, what was measured and quoted.
 
-    ``verdict`` is ``holds``, ``fails``, ``open`` or ``inside`` (a margin). ``relied``: the chapter's text builds on
-    it. ``planned``: it was written down before the runs. ``looked_up``: nothing ran, a paper or a definition says so.
+    ``verdict`` is ``holds``, ``fails``, ``open`` or ``inside`` (a margin); the flags are those of :func:`claim`.
     """
 
     slug: str
@@ -54,21 +53,20 @@ def claim(
     Args:
         slug: chapter and words, such as ``07-batchnorm-drifts``.
         text: the claim, one sentence.
-        found: the difference that the text says is positive, the outcome of another test, or ``None`` where nothing
-            here settles it.
+        found: a difference that is positive if the text is right, the outcome of another test, or ``None`` where
+            nothing here settles it.
         on: the measure of an interval and its data, such as ``accuracy, solar cells``.
         measured: the values in words; made of an interval where it is empty.
         quoted: what the blog post or a paper says.
-        relied: whether the text builds on it; then the run must stop when it does not hold (in profile offline, which
-            the text is about).
+        relied: whether the text builds on it; then a run in profile offline stops when it does not hold.
         planned: whether it was written down before the runs.
         looked_up: whether it was found in a paper or a definition, and not measured.
         margin: the largest difference that does not matter; an interval wholly inside gets a verdict of its own.
 
     Raises:
-        ValueError: when ``slug`` is not of that form, ``text`` or ``measured`` is empty, or ``on`` would go unseen.
-        TypeError: when ``found`` is something else, since ``"no"`` and an array would count as true, or when a margin
-            comes without an interval.
+        ValueError: when ``slug`` is not of that form, ``text`` or ``measured`` is empty, or ``on`` goes unseen.
+        TypeError: when ``found`` is something else (``"no"`` and an array would count as true), or a margin comes
+            without an interval.
         AssertionError: when a relied-on claim neither holds nor is inside its margin.
     """
     from tlhelpers.stats import Interval
@@ -95,8 +93,9 @@ def claim(
         raise ValueError(f"claim {slug}: measured is {measured!r}; say what was measured.")
     shown = Claim(slug, text, verdict, words or made, quoted, relied, planned, looked_up)
     if relied and verdict not in ("holds", "inside") and profile.current().name == "offline":
+        outcome = "is open" if verdict == "open" else "does not hold"
         raise AssertionError(
-            f"claim {slug} {'is open' if verdict == 'open' else 'does not hold'}: {text} Measured {shown.measured}; "
-            f"quoted {quoted or 'nothing'}. Correct the text that relies on it, or say relied=False."
+            f"claim {slug} {outcome}: {text} Measured {shown.measured}; quoted {quoted or 'nothing'}. "
+            "Correct the text that relies on it, or say relied=False."
         )
     _render.show({"claim": asdict(shown)})

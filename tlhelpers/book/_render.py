@@ -117,7 +117,8 @@ def ledger_card(claim: Claim, link: str) -> str:
 def ledger_answer(claim: Claim, link: str) -> str:
     """Return a claim as one line that answers a sentence of the blog post."""
     return (
-        f'<a href="{link}">{claim.slug}</a> <span class="tl-outcome tl-{claim.verdict}">{verdict_words(claim)}.</span> '
+        f'<a href="{link}">{claim.slug}</a> '
+        f'<span class="tl-outcome tl-{claim.verdict}">{verdict_words(claim)}.</span> '
         f"{html.escape(claim.text)} <em>{label(claim)}:</em> {html.escape(claim.measured)}"
     )
 

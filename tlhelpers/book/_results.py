@@ -45,8 +45,8 @@ def card(*names: str) -> None:
 def check(live: Mapping[str, float], name: str, /, *, tolerance: float = 0.03, **cell: object) -> None:
     """Stop the run when live scores do not agree with a stored table; say so in one line when they do.
 
-    Each score must lie where one more run is to be expected after all stored seeds, and, when ``cell`` names a seed,
-    no farther than ``tolerance`` from the run of that seed. Runs of another profile are not compared.
+    Each score must lie where one more run is to be expected after all stored seeds, and, when ``cell`` names a
+    seed, no farther than ``tolerance`` from the run of that seed. Runs of another profile are not compared.
 
     Args:
         live: score by column, such as ``{"auroc": 0.87}``.
@@ -75,7 +75,7 @@ def check(live: Mapping[str, float], name: str, /, *, tolerance: float = 0.03, *
 
 
 def beside(live: Mapping[str, float], name: str, /, **cell: object) -> pd.DataFrame:
-    """Return a table of live scores, stored ones and where a new run should fall; arguments as for :func:`check`."""
+    """Return live scores beside stored ones and where a new run should fall; arguments as for :func:`check`."""
     import pandas as pd
 
     columns, values, same, expected = zip(*_compared(live, name, cell), strict=True)

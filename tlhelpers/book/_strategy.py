@@ -151,13 +151,13 @@ def _strategy(n: int, distance: str, modality: str, budget: str) -> str:
 def _beside(n: int, strategy: str, modality: str, budget: str) -> tuple[str, ...]:
     tuned = strategy != "frozen features"
     if modality == "text":
-        others = ("frozen features, the mean over the tokens", "LoRA") if tuned else ()
-        return ("counted words and a linear model", *others)
-    others = ("frozen features" if tuned else "the majority rule",)
-    others += ("a small network from scratch" if n < MANY else "the same network from scratch, for longer",)
+        words = "counted words and a linear model"
+        return (words, "frozen features, the mean over the tokens", "LoRA") if tuned else (words,)
+    cheaper = "frozen features" if tuned else "the majority rule"
+    fresh = "a small network from scratch" if n < MANY else "the same network from scratch, for longer"
     if strategy != "two-stage" and (budget == "days" or (n < HANDFUL and budget == "hours")):
-        others += ("two-stage" if tuned else "last stages",)
-    return others
+        return cheaper, fresh, "two-stage" if tuned else "last stages"
+    return cheaper, fresh
 
 
 _HOW = {
@@ -173,10 +173,7 @@ _HOW = {
 
 
 class Rule(NamedTuple):
-    """When something may go wrong, what it is, what to do about it, and why; without a risk it only gives reasons.
-
-    ``when`` is asked with the number of labels, the distance, and the strategy.
-    """
+    """When something may go wrong (by labels, distance and strategy), what to do about it, and why we say so."""
 
     when: Callable[[int, str, str], bool]
     risk: str
@@ -185,76 +182,73 @@ class Rule(NamedTuple):
 
 
 # fmt: off
-RULES = {
-    "image": (
-        Rule(lambda n, distance, strategy: strategy == "frozen features",
-             "what your classes differ in may not be in the features",
-             "raise the penalty of the head by validation; thaw the last stages if a probe is poor",
-             (Reason("From 100 to 500 solar cells, frozen features ranked better than a new network.",
-                     "01-frozen-beats-scratch"),
-              Reason("What stage 2 adds to frozen features on 500 images was left open.",
-                     "01-two-stage-beats-frozen-500"))),
-        Rule(lambda n, distance, strategy: strategy != "frozen features",
-             "validation may prefer the start: tuning then added nothing",
-             "train the head first, keep the best epoch by validation, the start included",
-             (Reason("Tuning from a random head distorts features.", "kumar2022"),)),
-        Rule(lambda n, distance, strategy: strategy != "frozen features",
-             "BatchNorm statistics drift although their layers are frozen",
-             "hold BatchNorm in eval mode at every train() call",
-             (Reason("Moving statistics spoiled stage 2.", "07-moving-batchnorm-spoils-stage-2"),)),
-        Rule(lambda n, distance, strategy: strategy == "two-stage",
-             "one rate for all layers, too high for the lower ones",
-             "a rate for the backbone about ten times below the head's, chosen by validation",
-             (Reason("A rate ten times too high made tuning worse than frozen features.", "07-the-rate-corrupts"),)),
-        Rule(lambda n, distance, strategy: distance == "far",
-             "negative transfer: borrowing may be worse than doing without",
-             "train the small network, too: if it wins, do not borrow",
-             (Reason("On digits, a small network from scratch beat the pretrained one.", "14-scratch-wins-on-digits"),
-              Reason("A prior from other pictures can lose to none.", "02-prior-hurts-in-the-middle"),
-              Reason("Whether a good probe foretells what pretraining gains was left open.",
-                     "04-probe-foretells-gain"))),
-        Rule(lambda n, distance, strategy: distance == "far" and strategy == "last stages" and n < FEW,
-             "", "",
-             (Reason("With 25 labels, in the mean of two far tasks, tuning the last stages beat freezing all.",
-                     "14-small-different-tune-top"),)),
-        Rule(lambda n, distance, strategy: distance == "far" and strategy != "frozen features",
-             "", "",
-             (Reason("Solar cells, a far task, were read better below the last stage.", "05-far-task-peaks-earlier"),)),
-        Rule(lambda n, distance, strategy: n >= MANY,
-             "long training for a gain that pretraining may not give",
-             "stop both starts at the same cost and compare; mixed precision, bf16 where supported",
-             (Reason("Enough labels and time let a random start catch up.", "he2019"),
-              Reason("Pretrained on far more images, networks did well on targets of every size.", "kolesnikov2020"),
-              Reason("On large medical sets, small fresh networks kept up.", "raghu2019"))),
-    ),
-    "text": (
-        Rule(lambda n, distance, strategy: True,
-             "", "",
-             (Reason("On film reviews, an encoder beat counted words, frozen or tuned.", "10-words-beaten"),)),
-        Rule(lambda n, distance, strategy: strategy == "full fine-tuning",
-             "a rate too high or a start unlucky: the loss never leaves its first value",
-             "three rates from 2e-5 to 1e-4, warm-up, several seeds, the best epoch by validation",
-             (Reason("On film reviews, full fine-tuning beat frozen features.", "10-tuning-beats-frozen"),
-              Reason("How much it gains depends on the task.", "peters2019"),
-              Reason("Fine-tuning few texts varies from seed to seed.", "mosbach2021"),
-              Reason("The rate everybody quotes was not the one validation chose.", "10-rate-standard"))),
-        Rule(lambda n, distance, strategy: strategy == "frozen features",
-             "[CLS] of an encoder that was never tuned says little",
-             "take the mean over the tokens of a sentence encoder",
-             (Reason("The mean over the tokens reads more than [CLS].", "06-mean-beats-cls"),)),
-        Rule(lambda n, distance, strategy: distance != "near",
-             "the words of your domain are rare or cut into pieces",
-             "with unlabeled text of the domain, pretrain further on it first, and measure that step",
-             (Reason("More pretraining on text of the domain helped in four domains.", "gururangan2020"),
-              Reason("On film reviews it was left open.", "10-adaptation-pays"))),
-        Rule(lambda n, distance, strategy: True,
-             "texts longer than the encoder reads are cut, in silence",
-             "count tokens; split long documents, or take an encoder with a longer window",
-             (Reason("BERT reads 512 tokens.", "devlin2019"),)),
-        Rule(lambda n, distance, strategy: strategy == "full fine-tuning",
-             "memory, and one full copy of the network a task",
-             "LoRA: a small file a task, at some accuracy; QLoRA is for far larger models",
-             (Reason("LoRA, on film reviews, cost some accuracy.", "10-lora-costs-accuracy"),)),
-    ),
-}
+IMAGE_RULES = (
+    Rule(lambda n, gap, how: how == "frozen features",
+         "what your classes differ in may not be in the features",
+         "raise the penalty of the head by validation; thaw the last stages if a probe is poor",
+         (Reason("From 100 to 500 solar cells, frozen features ranked better than a new network.",
+                 "01-frozen-beats-scratch"),
+          Reason("What stage 2 adds to frozen features on 500 images was left open.",
+                 "01-two-stage-beats-frozen-500"))),
+    Rule(lambda n, gap, how: how != "frozen features",
+         "validation may prefer the start: tuning then added nothing",
+         "train the head first, keep the best epoch by validation, the start included",
+         (Reason("Tuning from a random head distorts features.", "kumar2022"),)),
+    Rule(lambda n, gap, how: how != "frozen features",
+         "BatchNorm statistics drift although their layers are frozen",
+         "hold BatchNorm in eval mode at every train() call",
+         (Reason("Moving statistics spoiled stage 2.", "07-moving-batchnorm-spoils-stage-2"),)),
+    Rule(lambda n, gap, how: how == "two-stage",
+         "one rate for all layers, too high for the lower ones",
+         "a rate for the backbone about ten times below the head's, chosen by validation",
+         (Reason("A rate ten times too high made tuning worse than frozen features.", "07-the-rate-corrupts"),)),
+    Rule(lambda n, gap, how: gap == "far",
+         "negative transfer: borrowing may be worse than doing without",
+         "train the small network, too: if it wins, do not borrow",
+         (Reason("On digits, a small network from scratch beat the pretrained one.", "14-scratch-wins-on-digits"),
+          Reason("A prior from other pictures can lose to none.", "02-prior-hurts-in-the-middle"),
+          Reason("Whether a good probe foretells what pretraining gains was left open.",
+                 "04-probe-foretells-gain"))),
+    Rule(lambda n, gap, how: gap == "far" and how == "last stages" and n < FEW, "", "",
+         (Reason("With 25 labels, in the mean of two far tasks, tuning the last stages beat freezing all.",
+                 "14-small-different-tune-top"),)),
+    Rule(lambda n, gap, how: gap == "far" and how != "frozen features", "", "",
+         (Reason("Solar cells, a far task, were read better below the last stage.",
+                 "05-far-task-peaks-earlier"),)),
+    Rule(lambda n, gap, how: n >= MANY,
+         "long training for a gain that pretraining may not give",
+         "stop both starts at the same cost and compare; mixed precision, bf16 where supported",
+         (Reason("Enough labels and time let a random start catch up.", "he2019"),
+          Reason("Pretrained on far more images, networks did well on targets of every size.", "kolesnikov2020"),
+          Reason("On large medical sets, small fresh networks kept up.", "raghu2019"))),
+)
+TEXT_RULES = (
+    Rule(lambda n, gap, how: True, "", "",
+         (Reason("On film reviews, an encoder beat counted words, frozen or tuned.", "10-words-beaten"),)),
+    Rule(lambda n, gap, how: how == "full fine-tuning",
+         "a rate too high or a start unlucky: the loss never leaves its first value",
+         "three rates from 2e-5 to 1e-4, warm-up, several seeds, the best epoch by validation",
+         (Reason("On film reviews, full fine-tuning beat frozen features.", "10-tuning-beats-frozen"),
+          Reason("How much it gains depends on the task.", "peters2019"),
+          Reason("Fine-tuning few texts varies from seed to seed.", "mosbach2021"),
+          Reason("The rate everybody quotes was not the one validation chose.", "10-rate-standard"))),
+    Rule(lambda n, gap, how: how == "frozen features",
+         "[CLS] of an encoder that was never tuned says little",
+         "take the mean over the tokens of a sentence encoder",
+         (Reason("The mean over the tokens reads more than [CLS].", "06-mean-beats-cls"),)),
+    Rule(lambda n, gap, how: gap != "near",
+         "the words of your domain are rare or cut into pieces",
+         "with unlabeled text of the domain, pretrain further on it first, and measure that step",
+         (Reason("More pretraining on text of the domain helped in four domains.", "gururangan2020"),
+          Reason("On film reviews it was left open.", "10-adaptation-pays"))),
+    Rule(lambda n, gap, how: True,
+         "texts longer than the encoder reads are cut, in silence",
+         "count tokens; split long documents, or take an encoder with a longer window",
+         (Reason("BERT reads 512 tokens.", "devlin2019"),)),
+    Rule(lambda n, gap, how: how == "full fine-tuning",
+         "memory, and one full copy of the network a task",
+         "LoRA: a small file a task, at some accuracy; QLoRA is for far larger models",
+         (Reason("LoRA, on film reviews, cost some accuracy.", "10-lora-costs-accuracy"),)),
+)
 # fmt: on
+RULES = {"image": IMAGE_RULES, "text": TEXT_RULES}
