@@ -1,6 +1,6 @@
-"""Sphinx extension: what the pages at the end of the book show of the chapters, their claims and the stored tables.
+"""Sphinx extension: what the pages at the end of the book show of chapters, claims and stored tables.
 
-Directives ``claims``, ``facts``, ``tally``, ``tables``, ``seconds`` and ``quiz`` (a part of the final quiz) make it.
+Directives ``claims``, ``facts``, ``tally``, ``tables``, ``seconds`` and ``quiz`` (a part of the final quiz) do.
 Roles ``{claim}`` and ``{measured}`` point to a claim and repeat what it measured::
 
     {claim}`01-frozen-beats-scratch: holds` {measured}`01-frozen-beats-scratch`
@@ -84,9 +84,7 @@ class Facts(Made):
         for slug in names:
             if fault := self.ledger.missing(slug, f"book/factcheck.yml, row {row['number']}"):
                 log.warning(fault)
-        card = nodes.container(
-            "", classes=["tl-card", f"tl-is-{row['verdict']}"], names=[f"fact-{row['number']}"]
-        )
+        card = nodes.container("", classes=["tl-card", f"tl-is-{row['verdict']}"], names=[f"fact-{row['number']}"])
         self.state.document.note_explicit_target(card, card)
         self.parsed(
             f"**{row['number']}. {ledger.verdict_on(row, self.ledger)}.** The post: {row['says'].strip()}\n\n"
@@ -132,7 +130,7 @@ class Quiz(Made):
 
 
 class ClaimRole(SphinxRole):
-    """``{claim}`` with a claim's slug and the verdict that the text relies on; a link with the verdict of this run."""
+    """``{claim}`` with a slug and the verdict that the text relies on; a link with the verdict of this run."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         """Return the link, or a note where the chapter is not written."""
@@ -140,7 +138,8 @@ class ClaimRole(SphinxRole):
         claims = ledger.read(Path(self.env.srcdir))
         if wanted not in _render.VERDICTS:
             log.warning(
-                f"claim {slug}: say the verdict, one of {', '.join(_render.VERDICTS)}", location=self.get_location()
+                f"claim {slug}: say the verdict, one of {', '.join(_render.VERDICTS)}",
+                location=self.get_location(),
             )
         if fault := claims.missing(slug, self.env.docname):
             log.warning(fault, location=self.get_location())

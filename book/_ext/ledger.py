@@ -25,7 +25,7 @@ SLUG = re.compile(r"\d\d(-[a-z0-9]+)+")
 
 @dataclass(frozen=True)
 class Ledger:
-    """Claims by slug, the chapters of the contents by their two digits (file stem and title), what is not there."""
+    """Claims by slug; chapters of the contents by their two digits: file stem and title; those without a run."""
 
     claims: dict[str, Claim] = field(default_factory=dict)
     chapters: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class Ledger:
         return f"{self.chapters[slug[:2]][0]}.html#claim-{slug}"
 
     def missing(self, slug: str, where: str) -> str:
-        """Say what is wrong with a claim that ``where`` names; empty when it is there, or its chapter is not written.
+        """Say what is wrong with a claim that ``where`` names; empty when it or its chapter is yet to be written.
 
         Two digits alone stand for the claim of a chapter to come.
         """

@@ -12,22 +12,23 @@ from tlhelpers.book import _results
 
 
 def used_by(root: Path, name: str) -> list[str]:
-    """File stems of the chapters that name a stored table."""
+    """File stems of the chapters that read a stored table."""
     pages = sorted(root.glob("book/[0-9][0-9]-*.md"))
-    named = re.compile(rf"[\"']{re.escape(name)}[\"']")
-    return [page.stem for page in pages if named.search(page.read_text(encoding="utf-8"))]
+    # An argument before the name may be a call itself.
+    read = re.compile(rf"\b(?:results|card|check)\((?:[^()]|\([^()]*\))*?[\"']{re.escape(name)}[\"']")
+    return [page.stem for page in pages if read.search(page.read_text(encoding="utf-8"))]
 
 
 def table(name: str, root: Path) -> str:
     """What is known of a stored table as HTML: a line, and the rest in a fold."""
     facts = {term: html.escape(text) for term, text in _results.facts(name).items()}
-    chapters = ", ".join(f'<a href="{stem}.html">{stem[:2]}</a>' for stem in used_by(root, name)) or "none by name"
+    chapters = ", ".join(f'<a href="{stem}.html">{stem[:2]}</a>' for stem in used_by(root, name)) or "none"
     facts["Command"] = f"<code>{facts['Command']}</code>"
     details = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in facts.items())
+    line = f"<strong>{name}</strong>: {facts['Rows']} rows, seeds {facts['Seeds']}, {facts['Computing']}"
     return (
-        f'<details class="tl-card" id="table-{name}"><summary><strong>{name}</strong>: {facts["Rows"]} rows, '
-        f"seeds {facts['Seeds']}, {facts['Computing']}</summary><dl><dt>Chapters</dt><dd>{chapters}</dd>{details}</dl>"
-        "</details>"
+        f'<details class="tl-card" id="table-{name}"><summary>{line}</summary>'
+        f"<dl><dt>Chapters</dt><dd>{chapters}</dd>{details}</dl></details>"
     )
 
 
