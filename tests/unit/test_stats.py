@@ -120,7 +120,13 @@ class TestInterval:
 
     @pytest.mark.parametrize(
         ("low", "high", "verdict"),
-        [(0.01, 0.03, "holds"), (-0.03, -0.01, "fails"), (-0.01, 0.03, "open"), (0, 0.1, "open"), (-0.1, 0, "open")],
+        [
+            (0.01, 0.03, "holds"),
+            (-0.03, -0.01, "fails"),
+            (-0.01, 0.03, "open"),
+            (0, 0.1, "open"),
+            (-0.1, 0, "open"),
+        ],
     )
     def test_it_settles_a_comparison_when_it_leaves_zero_out(self, low: float, high: float, verdict: str) -> None:
         found = Interval((low + high) / 2, low, high, 5)
