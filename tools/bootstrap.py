@@ -186,12 +186,12 @@ def add_path() -> None:
 
 def fetch_data() -> None:
     """Fetch the data that no wheel carries, once; stop with the fetcher's own words when they cannot be had."""
-    if subprocess.run([str(venv_python()), "-m", "tlhelpers.fetch"], cwd=str(ROOT), check=False).returncode != 0:
+    if subprocess.run([str(venv_python()), "-m", "tlhelpers.data"], cwd=str(ROOT), check=False).returncode != 0:
         stop("the packages are installed, but a data set is missing (see above).")
 
 
 def has_data() -> bool:
-    """Whether the fetched data lie where `tlhelpers.fetch` puts them."""
+    """Whether the fetched data lie where `tlhelpers.data` puts them."""
     return len(list((ROOT / ".cache" / "sentiment").glob("*.txt"))) == 4
 
 

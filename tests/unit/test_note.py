@@ -67,3 +67,11 @@ def test_other_profiles_have_other_numbers(monkeypatch: pytest.MonkeyPatch, name
 
 def test_a_text_that_is_true_stops_nothing() -> None:
     _note.expect(np.True_, "reword LoRA")
+
+
+def test_a_drawing_comes_as_its_svg_and_an_unknown_one_is_named() -> None:
+    from tlhelpers.book import figure
+
+    assert figure("anatomy.svg").startswith("<svg")
+    with pytest.raises(FileNotFoundError, match=r"'anatomy\.png'.*anatomy\.svg"):
+        figure("anatomy.png")

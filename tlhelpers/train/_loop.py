@@ -48,8 +48,8 @@ def fit(
             are worth keeping, as after a first stage; new weights are not.
         penalty: called at each step; what it returns, a number that depends on the weights, is added to the loss
             that trains, not to those that are reported, as :func:`ewc`.
-        before_epoch: called with the number of each epoch, from 1, once the network is in train mode and before its
-            first batch: the place to unfreeze, or to hold layers in eval mode.
+        before_epoch: called with the number of each epoch, from 1, once the network is in train mode: the place to
+            unfreeze, or to hold layers in eval mode.
 
     Returns:
         One row an epoch: ``epoch`` (from 1, or from 0), ``train_loss`` (mean over its images; NaN in epoch 0),

@@ -44,7 +44,7 @@ def package(path: Path, contents: dict[str, bytes]) -> Path:
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w:gz") as archive:
         for domain, content in contents.items():
-            add(archive, f"hutto_ICWSM_2014/{fetch.FILES[domain][0]}", content)
+            add(archive, f"hutto_ICWSM_2014/{fetch.FILES[domain][0]}_GroundTruth.txt", content)
     with tarfile.open(path, "w:gz") as outer:
         add(outer, fetch._ARCHIVE, inner.getvalue())
     return path
@@ -110,7 +110,7 @@ def test_another_package_is_refused(kind: str, contents: dict[str, bytes], tmp_p
     else:
         package(path, {domain: text for domain, text in contents.items() if domain != "products"})
     with pytest.raises(fetch.FetchError, match="is not the package that was expected"):
-        fetch.unpack(path)
+        fetch.unpack(path, tmp_path)
 
 
 def test_pip_is_asked_for_the_pinned_source_package_and_nothing_else(

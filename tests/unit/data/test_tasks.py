@@ -33,7 +33,9 @@ class TestStrips:
     def test_parts_share_no_pixel(self, monkeypatch: pytest.MonkeyPatch) -> None:
         columns = np.tile(np.arange(640) // 4, (100, 1)).astype(np.uint8)  # a pixel tells where it was
         monkeypatch.setattr(_tasks, "photo", lambda name: columns)
-        seen = [{v for image in part.images for v in np.unique(image)} for part in _tasks.origin(("a", "b"), 0)]
+        seen = [
+            {v for image in part.images for v in np.unique(image)} for part in tl.data.IMAGE_TASKS["photos"](0)
+        ]
         assert all(not seen[a] & seen[b] for a, b in ((0, 1), (0, 2), (1, 2)))
 
     def test_a_crop_lies_where_it_says(self) -> None:
@@ -46,10 +48,10 @@ class TestQuestions:
     def test_odd_or_even_asks_about_the_same_digits(self) -> None:
         value = {
             image.tobytes(): label
-            for part in _tasks.digits("value", 0)
+            for part in tl.data.IMAGE_TASKS["digits"](0)
             for image, label in zip(part.images, part.labels, strict=True)
         }
-        parity = _tasks.digits("parity", 0).train
+        parity = tl.data.IMAGE_TASKS["odd or even"](0).train
         known = [(image.tobytes(), odd) for image, odd in zip(parity.images, parity.labels, strict=True)]
         pairs = [(value[key], odd) for key, odd in known if key in value]
         assert len(pairs) > 10 and all(v % 2 == p for v, p in pairs)
@@ -57,16 +59,19 @@ class TestQuestions:
     def test_turns_are_quarter_turns_to_the_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_tasks, "photo", lambda name: np.arange(400 * 400).reshape(400, 400) // 400 // 2)
         monkeypatch.setattr(_tasks, "ImageSet", lambda images, labels, classes: (images, labels, classes))
-        images, labels, classes = _tasks.turned(0).train
+        images, labels, classes = tl.data.IMAGE_TASKS["turned"](0).train
         for image, label in zip(images, labels, strict=True):
             upright = np.rot90(image, -label)
             assert upright[0, 0] < upright[-1, 0] and classes[0] == "upright"
 
     def test_near_and_far_are_even_in_every_part(self) -> None:
-        assert all(np.bincount(part.labels).tolist() == [len(part) / 2] * 2 for part in _tasks.depth(0))
+        assert all(
+            np.bincount(part.labels).tolist() == [len(part) / 2] * 2
+            for part in tl.data.IMAGE_TASKS["near or far"](0)
+        )
 
     def test_pixels_are_shares_of_white(self) -> None:
-        images = _tasks.faces(0).val
+        images = tl.data.IMAGE_TASKS["faces"](0).val
         found = tl.data.pixels(images, side=4)
         assert found.shape == (40, 48) and 0 <= found.min() < found.max() <= 1
 
