@@ -262,7 +262,7 @@ def setup_cells(book: Book, chapter: str) -> list[NotebookNode]:
         "import importlib.util\n\n"
         'if importlib.util.find_spec("tlhelpers") is None:\n'
         f'    %pip install --quiet "git+{book.url}@{book.branch}"\n'
-        "    %run -m tlhelpers.fetch"
+        "    %run -m tlhelpers.data"
     )
     return [
         nbformat.v4.new_markdown_cell(text),
