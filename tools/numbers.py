@@ -1,6 +1,6 @@
 """Measure what the build promises: seconds of each way to build, lines, and a training beside a busy process.
 
-`make numbers` prints all, `python -m tools.numbers contention` one of them. A benchmark, not a test: the seconds are
+`make numbers` prints all, `python -m tools.numbers contention` one of them. A benchmark, no test: the seconds are
 those of this machine, with whatever else runs on it.
 """
 
