@@ -13,13 +13,17 @@ def book_folder() -> Path:
     return repository if (repository / "index.md").is_file() else here / "_book"
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 digest of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def checked(path: Path, sha256: str, advice: str) -> Path:
     """Return ``path`` when the file has that SHA-256 digest.
 
     Raises:
         ValueError: with both digests and ``advice`` when it has another.
     """
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != sha256:
+    if (digest := sha256_of(path)) != sha256:
         raise ValueError(f"{path.name}: checksum mismatch, expected {sha256}, found {digest}. {advice}")
     return path

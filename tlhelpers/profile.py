@@ -56,54 +56,46 @@ class Profile:
     device: str = "cpu"
 
 
-_PROFILES = {
-    "offline": Profile(
-        name="offline",
-        backbone="efficientnet_lite0",
-        image_data="elpv",
-        image_size=96,
-        label_counts=(25, 50, 100, 250, 500),
-        n_train=500,
-        n_val=200,
-        n_test=1000,
-        epochs=5,
-        seeds=(0, 1, 2, 3, 4),
-        batch_size=32,
-        text_model="minilm",
-        text_data="movies",
-        text_train=500,
-        text_val=500,
-        text_test=1000,
-        text_unlabeled=4000,
-        text_length=48,
-        text_epochs=3,
-        text_rate=1e-4,
-    ),
-    "full": Profile(
-        name="full",
-        backbone="resnet50",
-        image_data="data/chest_xray",
-        image_size=224,
-        label_counts=(25, 50, 100, 250, 500),
-        n_train=500,
-        n_val=200,
-        n_test=1000,
-        epochs=10,
-        seeds=(0, 1, 2, 3, 4),
-        batch_size=32,
-        text_model="distilbert/distilbert-base-uncased",
-        text_data="stanfordnlp/imdb",
-        text_train=22_500,
-        text_val=2_500,
-        text_test=25_000,
-        text_unlabeled=50_000,
-        text_length=256,
-        text_epochs=3,
-        text_rate=2e-5,
-    ),
-}
-_PROFILES["smoke"] = replace(
-    _PROFILES["full"],
+_OFFLINE = Profile(
+    name="offline",
+    backbone="efficientnet_lite0",
+    image_data="elpv",
+    image_size=96,
+    label_counts=(25, 50, 100, 250, 500),
+    n_train=500,
+    n_val=200,
+    n_test=1000,
+    epochs=5,
+    seeds=(0, 1, 2, 3, 4),
+    batch_size=32,
+    text_model="minilm",
+    text_data="movies",
+    text_train=500,
+    text_val=500,
+    text_test=1000,
+    text_unlabeled=4000,
+    text_length=48,
+    text_epochs=3,
+    text_rate=1e-4,
+)
+_FULL = replace(
+    _OFFLINE,
+    name="full",
+    backbone="resnet50",
+    image_data="data/chest_xray",
+    image_size=224,
+    epochs=10,
+    text_model="distilbert/distilbert-base-uncased",
+    text_data="stanfordnlp/imdb",
+    text_train=22_500,
+    text_val=2_500,
+    text_test=25_000,
+    text_unlabeled=50_000,
+    text_length=256,
+    text_rate=2e-5,
+)
+_SMOKE = replace(
+    _FULL,
     name="smoke",
     image_data="_build/smoke/images",
     image_size=64,
@@ -120,6 +112,7 @@ _PROFILES["smoke"] = replace(
     text_length=32,
     text_epochs=1,
 )
+_PROFILES = {p.name: p for p in (_OFFLINE, _FULL, _SMOKE)}
 
 
 def current() -> Profile:
@@ -137,14 +130,11 @@ def current() -> Profile:
             f"TLHELPERS_PROFILE is {name!r}, but the profiles are {', '.join(_PROFILES)}; set one of them."
         )
     chosen = _PROFILES[name]
-    return replace(
-        chosen,
-        image_data=_found(os.environ.get("TLHELPERS_DATA", chosen.image_data)),
-        device=chosen.device if name == "offline" else _device(),
-    )
+    folder = _seen_from_here(os.environ.get("TLHELPERS_DATA", chosen.image_data))
+    return replace(chosen, image_data=folder, device="cpu" if name == "offline" else _device())
 
 
-def _found(folder: str) -> str:
+def _seen_from_here(folder: str) -> str:
     # A chapter runs in book/, but a reader names a folder from where `make` was called.
     in_repository = book_folder().parent / folder
     return str(in_repository) if not Path(folder).exists() and in_repository.is_dir() else folder

@@ -18,7 +18,7 @@ from tools.catalog import ConversionError
 # They draw what travels in an output's metadata, and the build draws it again: no run depends on them.
 RENDERING = ("tlhelpers.book._render", "tlhelpers.book._quiz")
 # Functions of the door `book` that read stored tables, and which of their arguments name one.
-READERS = {"results": slice(0, 1), "card": slice(None), "check": slice(1, 2)}
+READERS = {"results": slice(0, 1), "card": slice(None), "check": slice(1, 2), "beside": slice(1, 2)}
 
 
 def parse(code: str, name: str) -> ast.Module:

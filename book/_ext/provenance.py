@@ -1,62 +1,50 @@
-"""How the stored tables were made: one card a table, from the JSON files that lie beside them."""
+"""How the stored tables were made, and how long the chapters took."""
 
 from __future__ import annotations
 
-import json
+import html
 import re
 from pathlib import Path
 
 import nbformat
 
+from tlhelpers.book import _results
+
 
 def used_by(root: Path, name: str) -> list[str]:
     """File stems of the chapters that read a stored table."""
-    call = re.compile(rf"results\.load\(\s*[\"']{re.escape(name)}[\"']")
     pages = sorted(root.glob("book/[0-9][0-9]-*.md"))
-    return [page.stem for page in pages if call.search(page.read_text(encoding="utf-8"))]
+    # An argument before the name may be a call itself.
+    read = re.compile(rf"\b(?:results|card|check)\((?:[^()]|\([^()]*\))*?[\"']{re.escape(name)}[\"']")
+    return [page.stem for page in pages if read.search(page.read_text(encoding="utf-8"))]
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
-
-
-def table(path: Path, root: Path) -> str:
-    """One stored table's provenance as MyST Markdown."""
-    made = json.loads(path.read_text(encoding="utf-8"))
-    with path.with_suffix(".csv").open(encoding="utf-8") as file:
-        rows = sum(1 for _ in file) - 1
-    chapters = ", ".join(f"[{stem[:2]}]({stem}.md)" for stem in used_by(root, path.stem)) or "no chapter by name"
-    packages = ", ".join(f"{name} {version}" for name, version in made["packages"].items())
-    seconds = made.get("seconds")
-    minutes = f"{_count(round(seconds / 60), 'minute')} in all" if seconds else "not noted"
-    lines = [
-        ("Used in", chapters),
-        ("Command", f"`{made['command']}`"),
-        ("Rows", f"{rows:,}"),
-        ("Seeds", ", ".join(str(seed) for seed in made["seeds"])),
-        ("Computing", f"{minutes}, {_count(made['threads'], 'thread')}, {made['machine']}"),
-        ("Code", f"`{made['code']}`"),
-        ("Packages", f"Python {made['python']}, {packages}; profile {made['profile']}"),
-    ]
-    body = "\n".join(f"- **{name}:** {text}" for name, text in lines)
-    return f"::::{{container}} tl-card\n:name: table-{path.stem}\n\n**{path.stem}**\n\n{body}\n\n::::\n"
+def table(name: str, root: Path) -> str:
+    """What is known of a stored table as HTML: a line, and the rest in a fold."""
+    facts = {term: html.escape(text) for term, text in _results.facts(name).items()}
+    chapters = ", ".join(f'<a href="{stem}.html">{stem[:2]}</a>' for stem in used_by(root, name)) or "none"
+    facts["Command"] = f"<code>{facts['Command']}</code>"
+    details = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in facts.items())
+    line = f"<strong>{name}</strong>: {facts['Rows']} rows, seeds {facts['Seeds']}, {facts['Computing']}"
+    return (
+        f'<details class="tl-card" id="table-{name}"><summary>{line}</summary>'
+        f"<dl><dt>Chapters</dt><dd>{chapters}</dd>{details}</dl></details>"
+    )
 
 
 def tables(root: Path) -> str:
-    """All stored tables, by name."""
-    return "\n".join(table(path, root) for path in sorted((root / "book" / "results").glob("*.json")))
+    """All stored tables, by name, as HTML."""
+    return "\n".join(table(path.stem, root) for path in sorted((root / "book" / "results").glob("*.csv")))
 
 
 def seconds(root: Path, chapters: dict[str, tuple[str, str]]) -> str:
-    """One sentence: how long each chapter took when it was executed for these pages."""
+    """One sentence: how long each chapter took when it was executed."""
     spent = {}
     for number, (stem, _) in sorted(chapters.items()):
         path = root / "_build" / "executed" / f"{stem}.ipynb"
         made = nbformat.read(path, 4).metadata.get("book", {}) if path.is_file() else {}
         if "seconds" in made:
             spent[number] = f"{number}: {made['seconds']:.0f}"
-    return (
-        f"Seconds by chapter, on a machine that may have had other work: {', '.join(spent.values())}."
-        if spent
-        else ""
-    )
+    if not spent:
+        return ""
+    return f"Seconds by chapter, on a machine that may have had other work: {', '.join(spent.values())}."

@@ -1,4 +1,5 @@
 from ._claims import Claim, claim
+from ._figures import figure
 from ._note import expect, note
 from ._quiz import quiz
 from ._results import beside, card, check, results
@@ -29,6 +30,7 @@ __all__ = [
     "check",
     "claim",
     "expect",
+    "figure",
     "note",
     "quiz",
     "recommend",

@@ -61,13 +61,10 @@ def reviews(name: str, part: str) -> tuple[list[str], np.ndarray, np.ndarray]:
     from datasets import load_dataset
 
     with asking_hub(name):
-        found = load_dataset(name)
-    if part not in found:
-        raise ValueError(f"{name} has no part {part!r}; it has {', '.join(found)}.")
-    missing = {"text", "label"} - set(found[part].column_names)
-    if missing:
-        raise ValueError(
-            f"{name} lacks {', '.join(sorted(missing))}; it has {', '.join(found[part].column_names)}."
-        )
-    rows = found[part]
+        parts = load_dataset(name)
+    if part not in parts:
+        raise ValueError(f"{name} has no part {part!r}; it has {', '.join(parts)}.")
+    rows = parts[part]
+    if missing := {"text", "label"} - set(rows.column_names):
+        raise ValueError(f"{name} lacks {', '.join(sorted(missing))}; it has {', '.join(rows.column_names)}.")
     return list(rows["text"]), np.array(rows["label"], dtype=np.int64), np.arange(len(rows))

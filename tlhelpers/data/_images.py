@@ -61,6 +61,11 @@ class ImageSet(Dataset):
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         return open_rgb(self.images[index]), int(self.labels[index])
 
+    def rarest(self) -> tuple[str, int]:
+        """Return the name of the class with the fewest images, and how many those are."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        return self.classes[int(counts.argmin())], int(counts.min())
+
     def take(self, indices: Sequence[int] | np.ndarray) -> ImageSet:
         """Return the images at ``indices``, in that order, or those where a mask ``[N]`` is true."""
         indices = np.asarray(indices)
@@ -129,7 +134,7 @@ def load(name: str | Path) -> ImageSet:
     """
     if name == "elpv":
         cells = _elpv()
-        return ImageSet(cells.images, cells.labels.copy(), cells.classes)
+        return ImageSet(list(cells.images), cells.labels.copy(), cells.classes)
     if Path(name).is_dir():
         return from_folder(name)
     raise FileNotFoundError(
@@ -165,12 +170,12 @@ def from_folder(root: str | Path) -> ImageSet:
     paths: list[Path] = []
     labels: list[int] = []
     for index, name in enumerate(classes):
-        files = (f for r in roots for f in (r / name).rglob("*") if not f.name.startswith("."))
-        found = sorted(f for f in files if f.suffix.lower() in SUFFIXES)
-        if not found:
+        inside = (f for r in roots for f in (r / name).rglob("*") if not f.name.startswith("."))
+        files = sorted(f for f in inside if f.suffix.lower() in SUFFIXES)
+        if not files:
             raise ValueError(f"class folder {name!r} under {root} holds no image ({', '.join(SUFFIXES)}).")
-        paths += found
-        labels += [index] * len(found)
+        paths += files
+        labels += [index] * len(files)
     return ImageSet(paths, np.array(labels), classes)
 
 
@@ -192,22 +197,21 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
         raise ValueError(
             f"train={train}, val={val} and test={test} need {train + val + test} images; there are {len(images)}."
         )
-    present = np.bincount(images.labels, minlength=len(images.classes))
-    if (present < 3).any():
-        name = images.classes[int(present.argmin())]
-        raise ValueError(f"class {name!r} has {present.min()} image(s); three parts need three or more.")
+    name, count = images.rarest()
+    if count < 3:
+        raise ValueError(f"class {name!r} has {count} image(s); three parts need three or more.")
     rest, test_index = _stratified(np.arange(len(images)), images.labels, test, seed)
     rest, val_index = _stratified(rest, images.labels, val, seed)
     if len(rest) - train >= len(images.classes):
         _, rest = _stratified(rest, images.labels, train, seed)
     elif len(rest) > train:  # too few left over for scikit-learn to stratify
         rest = rest[_spread(images.labels[rest], len(images.classes), seed)[:train]]
-    for part, index in (("train", rest), ("val", val_index), ("test", test_index)):
-        counts = np.bincount(images.labels[index], minlength=len(images.classes))
-        if not counts.all():
-            name = images.classes[int(counts.argmin())]
-            raise ValueError(f"{part}={len(index)} holds no image of the rare class {name!r}; make it larger.")
-    return Splits(images.take(rest), images.take(val_index), images.take(test_index))
+    splits = Splits(*(images.take(index) for index in (rest, val_index, test_index)))
+    for part, chosen in splits._asdict().items():
+        name, count = chosen.rarest()
+        if not count:
+            raise ValueError(f"{part}={len(chosen)} holds no image of the rare class {name!r}; make it larger.")
+    return splits
 
 
 def _stratified(pool: np.ndarray, labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

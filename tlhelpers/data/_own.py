@@ -52,15 +52,15 @@ def read(
     if source.is_dir():
         images = from_folder(source)
         _check_classes(images, source)
-        found = None if group is None else _finds(file_names(images, source), group)
+        groups = None if group is None else _finds(file_names(images, source), group)
     elif source.is_file():
         images = from_csv(source, image_column, label_column, root)
-        found = None if group is None else _table(source, [group])[group].to_numpy()
+        groups = None if group is None else _table(source, [group])[group].to_numpy()
     else:
         raise FileNotFoundError(f"{source} is neither a folder nor a file, seen from {Path.cwd()}.")
-    if found is not None and len(set(found)) < 2:
-        raise ValueError(f"group={group!r} puts all {len(found)} images into one group; none is left to test on.")
-    return Own(images, found)
+    if groups is not None and len(set(groups)) < 2:
+        raise ValueError(f"group={group!r} puts all {len(groups)} images into one group; none is left to test on.")
+    return Own(images, groups)
 
 
 def from_csv(
@@ -120,21 +120,20 @@ def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 def _check_classes(images: ImageSet, source: Path) -> None:
     if len(images.classes) < 2:
         raise ValueError(f"{source.name} has one class only, {images.classes}; there is nothing to tell apart.")
-    counts = np.bincount(images.labels, minlength=len(images.classes))
-    if counts.min() < 2:
-        name = images.classes[int(counts.argmin())]
-        raise ValueError(f"{source.name}: class {name!r} has {counts.min()} image; find more, or leave it out.")
+    name, count = images.rarest()
+    if count < 2:
+        raise ValueError(f"{source.name}: class {name!r} has {count} image; find more, or leave it out.")
 
 
 def _finds(paths: Sequence[str], pattern: str) -> np.ndarray:
-    found = [re.search(pattern, path) for path in paths]
-    without = [path for path, find in zip(paths, found, strict=True) if find is None]
+    finds = [re.search(pattern, path) for path in paths]
+    without = [path for path, find in zip(paths, finds, strict=True) if find is None]
     if without:
         raise ValueError(
             f"group={pattern!r} is found in {len(paths) - len(without)} of {len(paths)} paths, not in "
             f"{', '.join(without[:3])}; mend the pattern, or rename those files."
         )
-    return np.array([find[1] if find.re.groups else find[0] for find in found if find])
+    return np.array([find[1] if find.re.groups else find[0] for find in finds if find])
 
 
 def file_names(images: ImageSet, root: str | Path | None = None) -> list[str]:
@@ -229,13 +228,13 @@ def parts(
         )
     rng = np.random.default_rng(seed)
     if len(counts) == len(labels):
-        chosen = _stratified(labels, cuts, rng)
+        chosen = _by_class(labels, cuts, rng)
     else:
         chosen = _by_group(counts, np.asarray(shares), cuts, rng, tries)[member]
     return [np.flatnonzero(chosen == part) for part in range(len(shares))]
 
 
-def _stratified(labels: np.ndarray, cuts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _by_class(labels: np.ndarray, cuts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     chosen = np.empty(len(labels), int)
     for label in np.unique(labels):
         where = rng.permutation(np.flatnonzero(labels == label))

@@ -154,8 +154,8 @@ def sound_collection(machines: int, clips: int, severity: float, seed: int = 0) 
         )
         for m, f in rows
     ]
-    found = np.array(rows)
-    return Sounds(np.stack(waves), found[:, 1], found[:, 0])
+    numbers, faults = np.array(rows).T
+    return Sounds(np.stack(waves), faults, numbers)
 
 
 def mel_bank(bands: int = SOUND_SIDE, low: float = 40.0, high: float = SOUND_RATE / 2) -> np.ndarray:
@@ -203,15 +203,15 @@ def classic_features(waves: np.ndarray) -> np.ndarray:
     45 Hz, in dB.
     """
     band_levels = sound_levels(waves, 16).mean(axis=2)
-    found = [*band_levels.T, stats.kurtosis(waves, axis=1)]
+    measured = [*band_levels.T, stats.kurtosis(waves, axis=1)]
     for low, high in ((250, 800), (800, 1600), (1600, 2600), (2600, 3800)):
         tuned = signal.sosfiltfilt(signal.butter(4, (low, high), "bandpass", fs=SOUND_RATE, output="sos"), waves)
-        found.append(stats.kurtosis(tuned, axis=1))
+        measured.append(stats.kurtosis(tuned, axis=1))
         if low < 2600:
-            found += _envelope_peaks(tuned)
+            measured += _envelope_peaks(tuned)
     spectrum, frequency = np.abs(np.fft.rfft(waves)), np.fft.rfftfreq(waves.shape[1], 1 / SOUND_RATE)
-    found.append(20 * np.log10(spectrum[:, (frequency > 15) & (frequency < 45)].max(axis=1)))
-    return np.stack(found, axis=1)
+    measured.append(20 * np.log10(spectrum[:, (frequency > 15) & (frequency < 45)].max(axis=1)))
+    return np.stack(measured, axis=1)
 
 
 def _envelope_peaks(tuned: np.ndarray) -> list[np.ndarray]:

@@ -26,11 +26,12 @@ def photo(name: str) -> np.ndarray:
     if name in ("china", "flower"):
         from sklearn.datasets import load_sample_image
 
-        pixels = np.array(load_sample_image(f"{name}.jpg"))
+        picture = load_sample_image(f"{name}.jpg")
     else:
         from skimage import data as samples
 
-        pixels = np.array(getattr(samples, name)())
+        picture = getattr(samples, name)()
+    pixels = np.array(picture[0] if isinstance(picture, tuple) else picture)  # a stereo pair is seen from the left
     pixels.setflags(write=False)  # every caller gets these very pixels
     return pixels
 
@@ -80,7 +81,7 @@ def turned(seed: int, sizes: Sizes = SIZES) -> Splits:
         turns = rng.permutation(np.arange(count) % 4)
         names = rng.permutation(np.array(PHOTOS)[np.arange(count) % len(PHOTOS)])
         pixels = [crop(photo(str(name)), left, right, rng)[0] for name in names]
-        images = [np.ascontiguousarray(np.rot90(one, turn)) for one, turn in zip(pixels, turns, strict=True)]
+        images = [np.ascontiguousarray(np.rot90(*pair)) for pair in zip(pixels, turns, strict=True)]
         return ImageSet(images, turns, ("upright", "left", "upside down", "right"))
 
     return strips(draw, sizes)
@@ -145,28 +146,17 @@ def pixels(images: ImageSet, side: int = 16) -> np.ndarray:
 
 def photographs() -> dict[str, np.ndarray]:
     """Return eight photographs of things that ImageNet has names for, uint8 RGB; they come with two packages."""
-    import skimage.data as samples
-    from sklearn.datasets import load_sample_images
-
-    temple, flower = load_sample_images().images
-    pictures = {
-        "cat": samples.chelsea(),
-        "cup": samples.coffee(),
-        "astronaut": samples.astronaut(),
-        "rocket": samples.rocket(),
-        "motorcycle": samples.stereo_motorcycle()[0],
-        "temple": temple,
-        "flower": flower,
-        "cameraman": samples.camera(),
+    things = "cat", "cup", "astronaut", "rocket", "motorcycle", "temple", "flower", "cameraman"
+    names = "chelsea", "coffee", "astronaut", "rocket", "stereo_motorcycle", "china", "flower", "camera"
+    return {
+        thing: np.asarray(Image.fromarray(photo(name)).convert("RGB"))
+        for thing, name in zip(things, names, strict=True)
     }
-    return {name: np.asarray(Image.fromarray(picture).convert("RGB")) for name, picture in pictures.items()}
 
 
 def textures() -> dict[str, np.ndarray]:
     """Return three photographed surfaces, uint8 gray; they come with scikit-image."""
-    import skimage.data as samples
-
-    return {"brick": samples.brick(), "grass": samples.grass(), "gravel": samples.gravel()}
+    return {name: photo(name) for name in TEXTURES}
 
 
 def pieces(
@@ -175,6 +165,7 @@ def pieces(
     side: int,
     seed: int,
     shares: tuple[float, float] = (0.3, 0.5),
+    *,
     turned: bool = False,
 ) -> ImageSet:
     """Return gray squares cut from one side of each photograph, labeled with where they come from.

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tlhelpers._machine import device_of, to_device
 from tlhelpers.data._images import ImageSet, loader
 from tlhelpers.look._inside import maps, stage_outputs
-from tlhelpers.models._backbones import Backbone, evaluating
+from tlhelpers.models._backbones import Backbone, entering, evaluating
 from tlhelpers.models._freezing import freeze
 
 
@@ -60,15 +60,11 @@ def prefix(net: Backbone, images: ImageSet, stage: str, batch_size: int = 64) ->
         KeyError: when ``stage`` is no stage.
         ValueError: when ``images`` is empty, or ``stage`` is the first, with nothing before it.
     """
-    caught: list[torch.Tensor] = []
-    handle = _entry(net, stage).register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].float().cpu()))
-    try:
-        with evaluating(net):
-            for x in _batches(net, images, batch_size, "activations"):
-                net(x)
-    finally:
-        handle.remove()
-    return torch.cat(caught), _labels(images)
+    with entering(_entry(net, stage)) as entered, evaluating(net):
+        for x in _batches(net, images, batch_size, "activations"):
+            net(x)
+            entered[-1] = entered[-1].float().cpu()
+    return torch.cat(entered), _labels(images)
 
 
 class Suffix(nn.Module):
@@ -94,7 +90,8 @@ class Suffix(nn.Module):
 
     def forward(self, activations: torch.Tensor) -> torch.Tensor:
         """Return logits ``[N, C]`` for the activations ``[N, ...]`` that enter the stage."""
-        handle = self._entry[0].register_forward_pre_hook(lambda _, inputs: (activations, *inputs[1:]))
+        entry = self._entry[0]  # first of its hooks: others are to see these activations, not the blank's
+        handle = entry.register_forward_pre_hook(lambda _, inputs: (activations, *inputs[1:]), prepend=True)
         try:
             return self.net(self.blank)
         finally:
@@ -102,13 +99,9 @@ class Suffix(nn.Module):
 
     def features(self, activations: torch.Tensor) -> torch.Tensor:
         """Return what enters the head, ``[N, width]``, for the activations ``[N, ...]`` that enter the stage."""
-        caught: list[torch.Tensor] = []
-        handle = self.net.head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].flatten(1)))
-        try:
+        with entering(self.net.head) as entered:
             self(activations)
-        finally:
-            handle.remove()
-        return caught[0]
+        return entered[0].flatten(1)
 
 
 def _entry(net: Backbone, stage: str) -> nn.Module:

@@ -95,8 +95,8 @@ def cka(x: np.ndarray | torch.Tensor, y: np.ndarray | torch.Tensor) -> float:
     Raises:
         ValueError: when the rows do not match, a value is not finite, or all images have the same features.
     """
-    a, b = (np.asarray(one, dtype=np.float64) for one in (x, y))
-    largest = max(1.0, *(float(np.abs(one).max(initial=0.0)) ** 2 for one in (a, b)))
+    a, b = (np.asarray(features, dtype=np.float64) for features in (x, y))
+    largest = max(1.0, *(float(np.abs(features).max(initial=0.0)) ** 2 for features in (a, b)))
     if a.ndim != 2 or b.ndim != 2 or len(a) != len(b):
         raise ValueError(f"features have shapes {a.shape} and {b.shape}; give [N, C1] and [N, C2], same images.")
     if not (np.isfinite(a).all() and np.isfinite(b).all()):

@@ -27,6 +27,7 @@ def maximize(
     channels: Sequence[int],
     side: int = 128,
     steps: int = 96,
+    *,
     rate: float = 0.05,
     seed: int = 0,
 ) -> np.ndarray:
@@ -127,7 +128,7 @@ def top_patches(
     """Return the patches that excite channels most: ``{(stage, channel): [count, w, w, 3]}``, 0 to 1, best first.
 
     Each image gives at most one patch, around the position where the channel is highest; ``w`` comes from
-    :func:`receptive_window`. A patch at the rim is moved
+    :func:`receptive_window`. A patch at the rim is moved inside.
 
     Args:
         wanted: channels by stage; one pass over the images serves all.
@@ -155,8 +156,7 @@ def top_patches(
     side, result = pixel.shape[3], {}
     for stage, channels in wanted.items():
         w = receptive_window(net, stage, side)
-        for found, channel in zip(torch.cat(peaks[stage], 1).unbind(2), channels, strict=True):
-            height, down, right = found
+        for (height, down, right), channel in zip(torch.cat(peaks[stage], 1).unbind(2), channels, strict=True):
             patches = []
             for i in height.topk(count).indices.tolist():
                 y, x0 = (min(max(round(float(at[i]) * side - w / 2), 0), side - w) for at in (down, right))
@@ -178,10 +178,10 @@ def colors(out: torch.Tensor) -> np.ndarray:
     else:
         axes = np.linalg.svd(flat, full_matrices=False)[2][:3]
     axes *= np.sign(axes.sum(1, keepdims=True))  # the sign of a component is arbitrary: fix it
-    found = flat @ axes.T
-    low, high = np.percentile(found, (1, 99), axis=0)
+    along = flat @ axes.T
+    low, high = np.percentile(along, (1, 99), axis=0)
     painted = np.full((len(flat), 3), 0.5)  # a stage may have fewer channels than there are colors
-    painted[:, : len(axes)] = np.clip((found - low) / np.maximum(high - low, 1e-12), 0, 1)
+    painted[:, : len(axes)] = np.clip((along - low) / np.maximum(high - low, 1e-12), 0, 1)
     return painted.reshape(*values.shape[:3], 3)
 
 

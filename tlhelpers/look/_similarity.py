@@ -133,8 +133,8 @@ def logme(X: np.ndarray, y: np.ndarray) -> float:
     seen = s > s[0] * 1e-10
     energy, s2 = (U[:, seen].T @ targets) ** 2, s[seen] ** 2
     rest = np.maximum((targets**2).sum(axis=0) - energy.sum(axis=0), 0.0)
-    found = [_max_evidence(s2, z2, r, len(X)) for z2, r in zip(energy.T, rest, strict=True)]
-    return float(np.mean(found)) / len(X)
+    evidences = [_max_evidence(s2, z2, r, len(X)) for z2, r in zip(energy.T, rest, strict=True)]
+    return float(np.mean(evidences)) / len(X)
 
 
 def _max_evidence(s2: np.ndarray, z2: np.ndarray, rest: float, n: int) -> float:
@@ -240,12 +240,12 @@ def _held_out(model: object, X: np.ndarray, y: np.ndarray, folds: int, seed: int
 
 
 def _features(X: np.ndarray) -> np.ndarray:
-    found = np.asarray(X, dtype=float)
-    if found.ndim != 2 or not found.size:
-        raise ValueError(f"features have shape {found.shape}; give [N, D], one row an item.")
-    if not np.isfinite(found).all():
+    features = np.asarray(X, dtype=float)
+    if features.ndim != 2 or not features.size:
+        raise ValueError(f"features have shape {features.shape}; give [N, D], one row an item.")
+    if not np.isfinite(features).all():
         raise ValueError("features hold NaN or infinity; look for broken inputs.")
-    return found
+    return features
 
 
 def _labeled(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -127,18 +127,25 @@ class Backbone(nn.Module):
 
     def features(self, x: torch.Tensor) -> torch.Tensor:
         """Return what enters the head, ``[B, width]``, for images ``[B, 3, S, S]``."""
-        caught: list[torch.Tensor] = []
-        handle = self.head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-        try:
+        with entering(self.head) as entered:
             self.net(x)
-        finally:
-            handle.remove()
-        return caught[0].flatten(1)
+        return entered[0].flatten(1)
 
     def train(self, mode: bool = True) -> Backbone:
         super().train(mode)
         keep_frozen(self)
         return self
+
+
+@contextmanager
+def entering(module: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Collect, in a ``with`` block, what enters ``module`` each time it computes."""
+    entered: list[torch.Tensor] = []
+    handle = module.register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0]))
+    try:
+        yield entered
+    finally:
+        handle.remove()
 
 
 @contextmanager

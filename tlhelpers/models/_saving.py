@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from tlhelpers._paths import checked
+from tlhelpers._paths import checked, sha256_of
 from tlhelpers.models import _backbones
 from tlhelpers.models._backbones import Backbone
 
@@ -33,7 +32,7 @@ def save(folder: str | Path, net: Backbone, image_size: int, classes: Sequence[s
         "classes": list(classes),
         "image_size": image_size,
         "transform": [" ".join(str(step).split()) for step in net.transform.transforms],  # type: ignore[attr-defined]
-        "sha256": hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
+        "sha256": sha256_of(folder / WEIGHTS),
         "torch": torch.__version__,
         **notes,
     }

@@ -8,17 +8,18 @@ from ._checks import (
     check_inputs,
     check_labels,
     check_labels_fit,
-    check_one_batch,
     check_parameters,
     check_rates,
     check_steady,
     untouched,
+    wanted_statistics,
 )
 from ._groups import check_groups, param_groups, warmup_cosine
 from ._huggingface import (
     ProgressBar,
     build_trainer,
     evaluate_trainer,
+    has_bf16,
     masked_lm,
     text_classifier,
     tokenized,
@@ -43,7 +44,6 @@ __all__ = [
     "check_inputs",
     "check_labels",
     "check_labels_fit",
-    "check_one_batch",
     "check_parameters",
     "check_rates",
     "check_steady",
@@ -54,6 +54,7 @@ __all__ = [
     "fisher",
     "fit",
     "fit_head",
+    "has_bf16",
     "l2sp",
     "masked_lm",
     "param_groups",
@@ -67,5 +68,6 @@ __all__ = [
     "trainer_metrics",
     "trainer_settings",
     "untouched",
+    "wanted_statistics",
     "warmup_cosine",
 ]

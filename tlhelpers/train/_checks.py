@@ -6,7 +6,6 @@ The classifier returns logits ``[B, C]``. Weights, buffers, modes, gradients and
 
 from __future__ import annotations
 
-import copy
 import math
 import random
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ import torch
 from torch import nn
 
 from tlhelpers._machine import device_of, to_device
-from tlhelpers.models._backbones import keeping_modes
+from tlhelpers.models._backbones import entering, keeping_modes
 from tlhelpers.models._freezing import NORMS
 from tlhelpers.train._groups import check_groups
 
@@ -46,6 +45,7 @@ def before_training(
     val: Batches | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     transform: Any = None,
+    *,
     pretrained: bool = True,
     limit: int = 1000,
 ) -> list[Finding]:
@@ -65,22 +65,22 @@ def before_training(
     with untouched(net, train, val):
         x, y = _read(train, limit)
         few = x[:32], y[:32]
-        found = check_inputs(x, wanted(net, transform)) + check_labels(y)
+        findings = check_inputs(x, wanted_statistics(net, transform)) + check_labels(y)
         known = x.is_floating_point() and not y.is_floating_point() and y.min() >= 0
-        sizes = check_head_size(net, *few) if known else found
+        sizes = check_head_size(net, *few) if known else findings
         if sizes:  # what follows would fail on these
-            return found + [one for one in sizes if one not in found]
+            return findings + [finding for finding in sizes if finding not in findings]
         if val is not None:
             held = _read(val, limit)
-            found += check_inputs(held[0], wanted(net, transform)) + check_copies(x, held[0])
-            found += check_labels_fit(net, (x, y), held) if pretrained else []
-        found += check_frozen_norms(net)
+            findings += check_inputs(held[0], wanted_statistics(net, transform)) + check_copies(x, held[0])
+            findings += check_labels_fit(net, (x, y), held) if pretrained else []
+        findings += check_frozen_norms(net)
         if optimizer is not None:
-            found += check_parameters(net, optimizer) + (check_rates(net, optimizer) if pretrained else [])
-        return found + check_first_loss(net, *few) + check_steady(net.eval(), few[0])
+            findings += check_parameters(net, optimizer) + (check_rates(net, optimizer) if pretrained else [])
+        return findings + check_first_loss(net, *few) + check_steady(net.eval(), few[0])
 
 
-def wanted(net: nn.Module, transform: Any = None) -> Wanted:
+def wanted_statistics(net: nn.Module, transform: Any = None) -> Wanted:
     """Return mean and standard deviation of the first step of ``transform`` that has them, or those timm notes."""
     config = getattr(getattr(net, "net", net), "pretrained_cfg", None) or {}
     if transform is None and {"mean", "std"} <= set(config):
@@ -120,10 +120,10 @@ def check_labels(y: torch.Tensor, batch: int = 32) -> list[Finding]:
     what = f"shares of the classes: {', '.join(f'{share:.1%}' for share in shares.tolist()[:10])}."
     many = len(y) >= 10 * len(shares)  # among few, a class may be absent by chance
     even = (shares.min() > 0 or not many) and shares.max() <= 0.9
-    found = _unless(bool(even), "labels", what, "Weigh the classes; judge by AUROC or balanced accuracy.")
+    findings = _unless(bool(even), "labels", what, "Weigh the classes; judge by AUROC or balanced accuracy.")
     mixed = len(y) <= 2 * batch or len(y[:batch].unique()) > 1
     what = f"the first {batch} labels are all {y[0].item()}: images come class by class."
-    return found + _unless(mixed, "labels", what, "Shuffle the training loader.")
+    return findings + _unless(mixed, "labels", what, "Shuffle the training loader.")
 
 
 def check_copies(x: torch.Tensor, other: torch.Tensor, threshold: float = 0.999) -> list[Finding]:
@@ -136,10 +136,12 @@ def check_copies(x: torch.Tensor, other: torch.Tensor, threshold: float = 0.999)
     a, b = (gray / gray.flatten(1).norm(dim=1).clamp_min(1e-9)[:, None, None] for gray in centered)
     turned = [torch.rot90(t, k, (1, 2)) for t in (b, b.flip(2)) for k in range(4)]
     best, twin = torch.stack([a.flatten(1) @ t.flatten(1).T for t in turned]).amax(dim=0).max(dim=0)
-    found = (best > threshold).nonzero().flatten().tolist()
-    if not found:
+    copied = (best > threshold).nonzero().flatten().tolist()
+    if not copied:
         return []
-    what = f"{len(found)} of {len(b)} held-out images are in training, first {found[0]} as {int(twin[found[0]])}."
+    what = (
+        f"{len(copied)} of {len(b)} held-out images are in training, first {copied[0]} as {int(twin[copied[0]])}."
+    )
     return [Finding("copies", what, "Split before you copy or augment, and by patient, machine or site.")]
 
 
@@ -152,7 +154,7 @@ def check_labels_fit(net: nn.Module, train: Part, held: Part, k: int = 5) -> lis
     near = y[(b @ a.T).topk(min(k, len(a)), dim=1).indices]
     rng = torch.Generator().manual_seed(0)
     shuffled = [y_held[torch.randperm(len(y_held), generator=rng)] for _ in range(200)]
-    chance = torch.stack([(near == one[:, None]).double().mean() for one in shuffled])
+    chance = torch.stack([(near == labels[:, None]).double().mean() for labels in shuffled])
     share = (near == y_held[:, None]).double().mean()
     z = ((share - chance.mean()) / chance.std().clamp_min(1e-9)).item()
     what = f"similar images share the label in {share:.0%} of the cases, shuffled labels in {chance.mean():.0%}."
@@ -175,19 +177,19 @@ def check_frozen_norms(net: nn.Module) -> list[Finding]:
 
 def check_parameters(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[Finding]:
     """Compare what ``optimizer`` holds with what ``net`` trains (:func:`check_groups`)."""
-    found = []
+    findings = []
     try:
         check_groups(net, optimizer)
     except ValueError as error:
-        found.append(Finding("parameters", str(error), "Make the optimizer from all trained parameters."))
+        findings.append(Finding("parameters", str(error), "Make the optimizer from all trained parameters."))
     ours = {id(p) for p in net.parameters()}
     held = [p for group in optimizer.param_groups for p in group["params"]]
     strangers = sum(id(p) not in ours for p in held)
     still = sum(id(p) in ours and not p.requires_grad for p in held)
     what = f"the optimizer holds {strangers} tensor(s) that are not in the network."
-    found += _unless(strangers == 0, "parameters", what, "Make it after the last layer was replaced.")
+    findings += _unless(strangers == 0, "parameters", what, "Make it after the last layer was replaced.")
     what = f"the optimizer holds {still} frozen tensor(s), which no step will move."
-    return found + _unless(still == 0, "parameters", what, "Unfreeze them, or leave them out.")
+    return findings + _unless(still == 0, "parameters", what, "Unfreeze them, or leave them out.")
 
 
 def check_rates(net: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 3) -> list[Finding]:
@@ -220,23 +222,6 @@ def check_steady(net: nn.Module, x: torch.Tensor) -> list[Finding]:
             fix = "Call eval() before you predict, and keep batch statistics and dropout out of it."
             return [Finding("steady", f"outputs for {what} differ by {apart:.2g}.", fix)]
     return []
-
-
-def check_one_batch(net: nn.Module, x: torch.Tensor, y: torch.Tensor, rate: float = 1e-3) -> list[Finding]:
-    """Try to learn one batch by heart in 60 steps, on a copy of ``net`` with the same layers frozen."""
-    losses: list[float] = []
-    with untouched(net):
-        twin = copy.deepcopy(net).train()
-        optimizer = torch.optim.Adam([p for p in twin.parameters() if p.requires_grad], lr=rate)
-        for _ in range(60):
-            loss = nn.functional.cross_entropy(twin(x), y)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-    what = f"60 steps on one batch take the loss from {losses[0]:.2f} to {losses[-1]:.2f} only."
-    fix = "Too much is frozen, the rate is too small, or images and labels do not go together."
-    return _unless(losses[-1] < 0.5 * losses[0], "one_batch", what, fix)
 
 
 def _unless(fine: bool, name: str, what: str, fix: str) -> list[Finding]:
@@ -291,8 +276,6 @@ def _logits(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
 
 def _features(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """Return what enters the last linear layer, or the logits where there is none."""
-    caught: list[torch.Tensor] = []
-    handle = _head(net).register_forward_pre_hook(lambda _, given: caught.append(given[0].float().cpu()))
-    logits = _logits(net, x)
-    handle.remove()
-    return (torch.cat(caught) if caught else logits).flatten(1)
+    with entering(_head(net)) as entered:
+        logits = _logits(net, x)
+    return (torch.cat(entered).float().cpu() if entered else logits).flatten(1)

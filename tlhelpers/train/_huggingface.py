@@ -220,8 +220,8 @@ def trainer_history(trainer: Trainer) -> pd.DataFrame:
     ]
     if not rows:
         raise ValueError("there is no evaluation to show; call trainer.train() with eval_strategy='epoch' first.")
-    found = pd.DataFrame(rows).drop_duplicates("epoch")
-    key = "val_accuracy" if "val_accuracy" in found else "val_loss"
-    best = found[key].idxmax() if key == "val_accuracy" else found[key].idxmin()
-    found["best"] = found.index == best
-    return found.reset_index(drop=True)
+    history = pd.DataFrame(rows).drop_duplicates("epoch")
+    key = "val_accuracy" if "val_accuracy" in history else "val_loss"
+    best = history[key].idxmax() if key == "val_accuracy" else history[key].idxmin()
+    history["best"] = history.index == best
+    return history.reset_index(drop=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import nn
 
+from tlhelpers._machine import device_of
 from tlhelpers.models._backbones import evaluating
 
 Weights = dict[str, torch.Tensor]
@@ -53,11 +54,11 @@ def fisher(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None, seed:
         raise ValueError(f"{len(x)} examples and {'no' if y is None else len(y)} labels; one label each.")
     if not trained:
         raise ValueError("no parameter is trained, so none can be held; unfreeze a part first.")
-    generator = torch.Generator().manual_seed(seed)
+    device, generator = device_of(net), torch.Generator().manual_seed(seed)
     information = {name: torch.zeros_like(p) for name, p in trained.items()}
     with evaluating(net):
         for i in range(len(x)):
-            log_p = net(x[i : i + 1])[0].log_softmax(dim=0)
+            log_p = net(x[i : i + 1].to(device))[0].log_softmax(dim=0)
             drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).item()
             label = int(drawn if y is None else y[i])
             slopes = torch.autograd.grad(log_p[label], list(trained.values()), allow_unused=True)

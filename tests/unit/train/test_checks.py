@@ -111,7 +111,7 @@ class TestBeforeTraining:
 
     @pytest.mark.parametrize("name", ["resnet18", "timm/resnet10t"])
     def test_torchvision_and_timm_too(self, name: str, train: Pair) -> None:
-        net = tl.models.load(name, pretrained=False, image_size=32).net
+        net = tl.models.load(name, num_classes=2, pretrained=False, image_size=32).net
         big = nn.functional.interpolate(train[0][:40], 32), train[1][:40]
         found = tl.train.before_training(
             net, batches(big), None, torch.optim.SGD(net.parameters(), 0.1), _norm(*HALF)
@@ -123,9 +123,8 @@ def _norm(mean: tuple[float, ...], std: tuple[float, ...]) -> Callable:
     return tl.models.preprocessing(8, mean, std)
 
 
-@pytest.mark.parametrize("overfit", [False, True])
 def test_the_network_the_loaders_and_the_random_states_stay_as_they_were(
-    tiny: Make, train: Pair, val: Pair, overfit: bool
+    tiny: Make, train: Pair, val: Pair
 ) -> None:
     net = tiny().train()
     net.net.layer1[1].eval()
@@ -137,8 +136,6 @@ def test_the_network_the_loaders_and_the_random_states_stay_as_they_were(
     loader = batches(train, shuffle=True)
     drawn = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state(), loader.generator.get_state()
     tl.train.before_training(net, loader, batches(val), good(net))
-    if overfit:
-        tl.train.check_one_batch(net, train[0][:8], train[1][:8])
     assert all(torch.equal(state[key], value) for key, value in net.state_dict().items())
     assert all(torch.equal(a, p.grad) for a, p in zip(grads, net.parameters(), strict=True))
     assert modes == [m.training for m in net.modules()]
@@ -164,10 +161,10 @@ class TestInputs:
         assert tl.train.check_inputs(train[0] * 255, None) == []
 
     def test_the_demand_is_read_from_transform_or_timm(self, tiny: Make) -> None:
-        assert tl.train.wanted(nn.Linear(2, 2)) is None
-        assert tuple(tl.train.wanted(tiny())[0]) == HALF[0]  # type: ignore[index]
-        assert tl.train.wanted(tl.models.load("efficientnet_lite0", image_size=32).net) == HALF
-        assert tuple(tl.train.wanted(tiny(), _norm((0.1,) * 3, (0.2,) * 3))[1]) == (0.2,) * 3  # type: ignore[index]
+        assert tl.train.wanted_statistics(nn.Linear(2, 2)) is None
+        assert tuple(tl.train.wanted_statistics(tiny())[0]) == HALF[0]  # type: ignore[index]
+        assert tl.train.wanted_statistics(tl.models.load("efficientnet_lite0", image_size=32).net) == HALF
+        assert tuple(tl.train.wanted_statistics(tiny(), _norm((0.1,) * 3, (0.2,) * 3))[1]) == (0.2,) * 3  # type: ignore[index]
 
 
 class TestLabels:
@@ -279,14 +276,3 @@ class TestSteady:
         before = net[1].running_mean.clone()
         assert "small batch" in tl.train.check_steady(net, train[0])[0].what
         assert torch.equal(before, net[1].running_mean) and net.training
-
-
-class TestOneBatch:
-    def test_a_network_that_can_learn_passes(self, train: Pair) -> None:
-        net = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
-        assert tl.train.check_one_batch(net, train[0][:8], train[1][:8], rate=1e-2) == []
-
-    def test_one_that_is_all_but_frozen_is_found(self, train: Pair) -> None:
-        net = nn.Sequential(nn.Flatten(), nn.Linear(192, 2))
-        net[1].weight.requires_grad_(False)
-        assert "60 steps on one batch" in tl.train.check_one_batch(net, train[0][:8], train[1][:8])[0].what

@@ -91,6 +91,7 @@ class TestPrefixAndSuffix:
         with torch.no_grad():
             whole = torch.cat([net(net.transform(image)[None]) for image, _ in images])
             assert torch.allclose(suffix(activations), whole, atol=1e-6)
+            assert torch.allclose(suffix.features(activations), tl.look.extract(net, images)[0], atol=1e-6)
         assert labels.tolist() == images.labels.tolist() and len(activations) == 7
 
     @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "timm/vit_tiny_patch16_224"])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tlhelpers import fetch
+from tlhelpers.data import _fetch as fetch
 
 Run = subprocess.CompletedProcess
 
@@ -44,7 +44,7 @@ def package(path: Path, contents: dict[str, bytes]) -> Path:
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w:gz") as archive:
         for domain, content in contents.items():
-            add(archive, f"hutto_ICWSM_2014/{fetch.FILES[domain][0]}", content)
+            add(archive, f"hutto_ICWSM_2014/{fetch.FILES[domain][0]}_GroundTruth.txt", content)
     with tarfile.open(path, "w:gz") as outer:
         add(outer, fetch._ARCHIVE, inner.getvalue())
     return path
@@ -57,11 +57,11 @@ def test_what_the_set_up_fetched_is_what_was_pinned() -> None:
 
 
 def test_a_checkout_keeps_its_data_to_itself() -> None:
-    assert fetch.folder() == Path(__file__).resolve().parents[2] / ".cache" / "sentiment"
+    assert fetch.folder() == Path(__file__).resolve().parents[3] / ".cache" / "sentiment"
 
 
 def test_an_installed_package_uses_the_cache_of_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch.profile, "book_folder", lambda: tmp_path / "tlhelpers" / "_book")
+    monkeypatch.setattr(fetch, "book_folder", lambda: tmp_path / "tlhelpers" / "_book")
     assert fetch.folder() == Path.home() / ".cache" / "tlhelpers" / "sentiment"
 
 
@@ -110,7 +110,7 @@ def test_another_package_is_refused(kind: str, contents: dict[str, bytes], tmp_p
     else:
         package(path, {domain: text for domain, text in contents.items() if domain != "products"})
     with pytest.raises(fetch.FetchError, match="is not the package that was expected"):
-        fetch.unpack(path)
+        fetch.unpack(path, tmp_path)
 
 
 def test_pip_is_asked_for_the_pinned_source_package_and_nothing_else(
