@@ -175,13 +175,14 @@ def pip(arguments: list[str]) -> None:
 
 def add_path() -> None:
     """Let the environment import `tlhelpers` from this checkout, without building a package."""
-    code = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    site = (
-        subprocess.run([str(venv_python()), "-c", code], stdout=subprocess.PIPE, check=True)
-        .stdout.decode()
-        .strip()
+    # Python reads the line in the encoding of the locale, so that a path with an umlaut would stop every start.
+    line = f"import os, sys; sys.path.append(os.fsdecode({os.fsencode(str(ROOT))!r}))\n"
+    code = (
+        "import os, sys, sysconfig\n"
+        "with open(os.path.join(sysconfig.get_paths()['purelib'], 'tlhelpers-checkout.pth'), 'w') as file:\n"
+        "    file.write(sys.argv[1])\n"
     )
-    (Path(site) / "tlhelpers-checkout.pth").write_text(str(ROOT) + "\n", encoding="utf-8")
+    subprocess.run([str(venv_python()), "-c", code, line], check=True)
 
 
 def fetch_data() -> None:
@@ -191,17 +192,20 @@ def fetch_data() -> None:
 
 
 def has_data() -> bool:
-    """Whether the fetched data lie where `tlhelpers.data` puts them."""
+    """Whether the fetched data lie where `python -m tlhelpers.data` puts them."""
     return len(list((ROOT / ".cache" / "sentiment").glob("*.txt"))) == 4
+
+
+def stamp(name: str) -> bytes:
+    """What an installation from a file leaves behind: the file's name and digest, and this place."""
+    return f"{name} {sha256(ROOT / name)}\n".encode() + os.fsencode(str(ROOT)) + b"\n"
 
 
 def is_current() -> bool:
     """Whether a finished installation fits the lock (or, made with --ranges, the ranges) and this place."""
     if not STAMP.exists() or not venv_python().exists():
         return False
-    wanted = {f"{name} {sha256(ROOT / name)}" for name in ("requirements.lock", "requirements.txt")}
-    lines = STAMP.read_text(encoding="utf-8").splitlines()
-    return len(lines) == 2 and lines[0] in wanted and lines[1] == str(ROOT)
+    return STAMP.read_bytes() in [stamp(name) for name in ("requirements.lock", "requirements.txt")]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -232,7 +236,7 @@ def main(argv: list[str] | None = None) -> int:
     pip(["-r", name] if arguments.ranges else ["--require-hashes", "-r", name])
     add_path()
     partial = STAMP.with_suffix(".partial")
-    partial.write_text(f"{name} {sha256(ROOT / name)}\n{ROOT}\n", encoding="utf-8")
+    partial.write_bytes(stamp(name))
     os.replace(str(partial), str(STAMP))
     fetch_data()
     return 0

@@ -311,7 +311,7 @@ def derive_notebook(chapter: Chapter, executed: NotebookNode, book: Book) -> boo
         same = nbformat.from_dict(new)
         if "seconds" in new.metadata.book and "seconds" in old.metadata.get("book", {}):
             same.metadata.book["seconds"] = old.metadata.book["seconds"]
-        if nbformat.writes(same) == nbformat.writes(old):
+        if same == old:
             return False
     write(chapter.notebook, new)
     return True

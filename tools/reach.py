@@ -154,13 +154,14 @@ class Reach:
                     return file
         return None
 
-    def _module(self, name: str) -> tuple[str, ast.Module, frozenset[str]]:
-        """A module's code without docstrings, its tree, and the modules that it reaches directly."""
+    def _module(self, name: str) -> tuple[str, frozenset[str], frozenset[str]]:
+        """A module's code without docstrings, the modules that it reaches directly, the tables it may name."""
         path = self.locate(name)
         assert path is not None
         tree = parse(path.read_text(encoding="utf-8"), path.relative_to(self.root).as_posix())
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        return without_docstrings(tree), tree, frozenset(self.direct(Imports.of(tree, package)))
+        named = literals(tree) if _calls_a_reader(tree) else set()
+        return without_docstrings(tree), frozenset(self.direct(Imports.of(tree, package))), frozenset(named)
 
     def _exported(self, package: str) -> dict[str, str]:
         """Where the names of a package come from, as its stub (without one, its code) says."""
@@ -217,12 +218,11 @@ class Reach:
         while waiting:
             name = waiting.pop()
             reached.add(name)
-            waiting |= set(self.module(name)[2]) - reached
+            waiting |= self.module(name)[1] - reached
         return sorted(reached)
 
-    def files(self, trees: Iterable[ast.AST]) -> list[Path]:
-        """The stored tables with their notes, and the figures, that code names in its strings."""
-        named = set().union(*map(literals, trees))
+    def files(self, named: Iterable[str]) -> list[Path]:
+        """The stored tables with their notes, and the figures, that these strings name."""
         used: list[Path] = []
         for path in sorted((self.root / "book" / "results").glob("*.csv")):
             if path.stem in named or any(path.name in text for text in named):
@@ -248,8 +248,8 @@ class Reach:
                     )
         modules = self.closure(tree)
         texts = [f"{module}\0{self.module(module)[0]}" for module in modules]
-        reading = [t for t in map(lambda m: self.module(m)[1], modules) if _calls_a_reader(t)]
-        return [*code, *texts, *self.files([tree, *reading])]
+        named = literals(tree).union(*(self.module(module)[2] for module in modules))
+        return [*code, *texts, *self.files(named)]
 
 
 def _calls_a_reader(tree: ast.AST) -> bool:

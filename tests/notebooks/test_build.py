@@ -681,8 +681,41 @@ def test_setup_stops_on_an_old_python_or_a_full_disk(
     assert "9.9 or newer" in said and "GiB are free" in said
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such locale")
+@pytest.mark.parametrize("written", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("read", ["C", "C.UTF-8"])
+def test_the_environment_starts_in_a_folder_outside_ascii(tmp_path: Path, written: str, read: str) -> None:
+    root = tmp_path / "Bücher & co"
+    shutil.copytree(ROOT / "tools", root / "tools")
+    (root / "requirements.lock").touch()
+    (root / "requirements.txt").touch()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root / ".venv")], check=True)
+    path = (root / ".venv" / "bin" / "python").as_posix()
+    plain = {"PATH": os.environ["PATH"], "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    install = "from tools import bootstrap as b; b.add_path(); b.STAMP.write_bytes(b.stamp('requirements.lock'))"
+    subprocess.run([path, "-c", install], cwd=root, env={**plain, "LC_ALL": written}, check=True)
+    look = "from tools import bootstrap as b; assert b.is_current()"
+    done = subprocess.run(
+        [path, "-c", look], cwd="/", env={**plain, "LC_ALL": read}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_moved_checkout_is_set_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("requirements.lock", "requirements.txt", "python"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(bootstrap, "STAMP", tmp_path / "stamp")
+    monkeypatch.setattr(bootstrap, "venv_python", lambda: tmp_path / "python")
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    (tmp_path / "stamp").write_bytes(bootstrap.stamp("requirements.lock"))
+    assert bootstrap.is_current()
+    shutil.copytree(tmp_path, tmp_path / "moved")
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path / "moved")
+    assert not bootstrap.is_current()
+
+
 def test_help_lists_every_target() -> None:
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     names = ["setup", "book", "serve", "test", "lint", "lint-workflow", "unit", "notebooks", "check-book", "slow"]
-    for name in [*names, "results", "lock", "gpu", "gpu-smoke", "clean"]:
+    for name in [*names, "results", "numbers", "lock", "gpu", "gpu-smoke", "clean"]:
         assert f"make {name} " in listed
