@@ -45,7 +45,7 @@ notebooks: setup ## run every notebook again and compare its outputs; check that
 	@$(NBVAL) --nbval book/*.ipynb
 
 check-book: book ## open the built pages in a browser: errors, requests, accessibility, quiz
-	@$(RUN) -m pytest -q -p no:cacheprovider tests/book
+	@$(RUN) -m pytest -q -p no:cacheprovider -n 2 tests/book
 
 slow: setup ## rerun stored runs and every exercise's solution (minutes; not part of test)
 	@$(RUN) -m pytest -q -p no:cacheprovider -m slow tests
