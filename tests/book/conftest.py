@@ -81,7 +81,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # without pytest-xdist there is one worker
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Let one worker run all tests of a page, which opens it once (under pytest 9 ``xdist_group`` does nothing)."""
+    """Let one worker run all tests of a page, which opens it once (pytest 9 ignores ``xdist_group``)."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByPage(LoadScopeScheduling):
