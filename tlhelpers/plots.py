@@ -1,7 +1,7 @@
 """Figures with one look: Okabe-Ito colors, white card, large type, bands and bars for the seeds.
 
-Groups of runs are drawn in the ``order`` told, or that of ``names``, which gives each its label, or as they come.
-``colors`` and ``marks`` are one for all, or one a group.
+Groups are drawn in the ``order`` told, or that of ``names``, which holds their labels, or as they come. ``colors``
+and ``marks`` are one for all groups, or a mapping for some.
 """
 
 from __future__ import annotations
@@ -42,34 +42,16 @@ Choice = str | Mapping[str, str] | None
 
 def use_style() -> None:
     """Set matplotlib's defaults for the book: white ground, so that a figure reads the same in dark mode."""
-    plt.rcParams.update(
-        {
-            "figure.figsize": (5.2, 3.4),
-            "figure.dpi": 160,
-            "figure.constrained_layout.use": True,
-            "savefig.dpi": 160,
-            "savefig.bbox": "tight",
-            "figure.facecolor": "white",
-            "savefig.facecolor": "white",
-            "axes.facecolor": "white",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "grid.color": "#DDDDDD",
-            "grid.linewidth": 0.7,
-            "axes.axisbelow": True,
-            "axes.titlesize": 13,
-            "axes.titlelocation": "left",
-            "axes.labelsize": 12,
-            "xtick.labelsize": 11,
-            "ytick.labelsize": 11,
-            "legend.fontsize": 11,
-            "legend.frameon": False,
-            "lines.linewidth": 2.2,
-            "axes.prop_cycle": cycler(color=CYCLE),
-            "font.family": "DejaVu Sans",
-        }
-    )
+    plt.rcParams.update({
+        "figure.figsize": (5.2, 3.4), "figure.dpi": 160, "savefig.dpi": 160, "savefig.bbox": "tight",
+        "figure.constrained_layout.use": True,
+        "figure.facecolor": "white", "savefig.facecolor": "white", "axes.facecolor": "white",
+        "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "axes.axisbelow": True,
+        "grid.color": "#DDDDDD", "grid.linewidth": 0.7,
+        "axes.titlesize": 13, "axes.titlelocation": "left", "axes.labelsize": 12,
+        "xtick.labelsize": 11, "ytick.labelsize": 11, "legend.fontsize": 11, "legend.frameon": False,
+        "lines.linewidth": 2.2, "axes.prop_cycle": cycler(color=CYCLE), "font.family": "DejaVu Sans",
+    })  # fmt: skip
 
 
 def bands(
@@ -92,7 +74,7 @@ def bands(
         runs: one row a run; rows without ``y`` are left out.
         ax: where to draw; a new figure when ``None``.
         order: groups to draw, from back to front.
-        names: their labels.
+        names: labels of groups.
         colors: of the lines.
         marks: markers and dashes as matplotlib writes them, such as ``"s:"``.
         log: a logarithmic axis with a tick at each ``x``, and at no other place.
@@ -105,7 +87,7 @@ def bands(
         raise KeyError(f"column(s) {missing} missing; there are {list(runs.columns)}.")
     ax = _axes(ax)
     right = []
-    for group, name in _chosen(dict.fromkeys(runs[by]), order, names).items():
+    for group, name in _labels(dict.fromkeys(runs[by]), order, names).items():
         means = runs[runs[by] == group].dropna(subset=y).groupby(x)[y].apply(lambda v: interval(v.to_numpy()))
         color, mark = _pick(colors, group, COLORS.get(group, "")), _pick(marks, group, _MARKS.get(group, "o-"))
         (line,) = ax.plot(means.index, [i.mean for i in means], mark, color=color or None, label=name)
@@ -153,7 +135,7 @@ def dots(
         runs: values by group, as a mapping or a table with a column a group; missing values are left out.
         ax: where to draw; a new figure when ``None``.
         order: groups to draw, from top to bottom.
-        names: their labels.
+        names: labels of groups.
         colors: by default that of the group in :data:`COLORS`, else blue.
         marks: markers of the means.
         line: where to draw a dotted line, such as at zero or at chance.
@@ -165,7 +147,7 @@ def dots(
         KeyError: when ``order`` or ``names`` tells of a group that is not there.
     """
     ax = _axes(ax)
-    names = _chosen(runs, order, names)
+    names = _labels(runs, order, names)
     colors = {group: _pick(colors, group, COLORS.get(group, CYCLE[0])) for group in names}
     means = {}
     for row, group in enumerate(names):
@@ -202,7 +184,7 @@ def intervals(
     The other arguments and errors are those of :func:`dots`.
     """
     ax = _axes(ax)
-    names = _chosen(differences, order, names)
+    names = _labels(differences, order, names)
     if line is not None:
         (ax.axhline if upright else ax.axvline)(line, color="#333333", linestyle=":", linewidth=1.4, zorder=1)
     for row, group in enumerate(names):
@@ -224,8 +206,7 @@ def _axes(ax: Axes | None) -> Axes:
     return ax if ax is not None else plt.subplots()[1]
 
 
-def _chosen(there: Iterable[str], order: Sequence[str] | None, names: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the label of each group to draw."""
+def _labels(there: Iterable[str], order: Sequence[str] | None, names: Mapping[str, str] | None) -> dict[str, str]:
     groups = list(there)
     chosen = list(order or names or groups)
     if unknown := [group for group in chosen if group not in groups]:

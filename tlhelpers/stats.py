@@ -142,6 +142,7 @@ def bootstrap(
     probabilities: np.ndarray,
     labels: np.ndarray,
     ties: np.ndarray | None = None,
+    *,
     draws: int = 400,
     seed: int = 0,
     level: float = 0.95,

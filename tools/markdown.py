@@ -11,6 +11,7 @@ import re
 from ast import literal_eval
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from pybtex.richtext import Text
 
@@ -187,7 +188,7 @@ def _glue(content: str, context: Context) -> str:
         value = literal_eval(context.values[key])
     except (SyntaxError, ValueError):
         value = context.values[key]
-    cast: Callable[[object], object] = str if spec[-1:] in ("", "s") else int if spec[-1] in "bcdoxX" else float
+    cast: Callable[[Any], object] = str if spec[-1:] in ("", "s") else int if spec[-1] in "bcdoxX" else float
     try:
         return format(cast(value), spec)
     except (TypeError, ValueError) as error:

@@ -1,15 +1,16 @@
 """A pytest plugin: nbval runs the notebooks under the same conditions as the build.
 
-Use: ``pytest -p tools.nbval_plugin --nbval --nbval-sanitize-with tests/nbval.cfg book``.
+Use: ``pytest -p tools.nbval_plugin --nbval --nbval-sanitize-with tests/nbval.cfg book``. With ``-n 2 --dist
+loadfile`` two notebooks run at a time, each on one thread.
 """
 
 import os
 
 from nbval.kernel import RunningKernel
 
-from tools.build import SETTINGS
+from tools import settings
 
-os.environ.update(SETTINGS)
+settings.apply(one_thread="PYTEST_XDIST_WORKER" in os.environ)
 
 
 def execute_cell_input(self: RunningKernel, cell_input: str, allow_stdin: bool | None = None) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import dis
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import CodeType
 from typing import IO, Any
 
 import jupytext
@@ -17,9 +21,11 @@ from nbformat import NotebookNode
 
 from tools.catalog import Book, Context, ConversionError
 from tools.markdown import figure_text, to_plain
+from tools.reach import parse
 
 GLUE = "application/papermill.record/"
-TAGS = {"hide-input", "remove-input", "hide-output", "raises-exception", "nbval-ignore-output"}
+REMOVED = "remove-cell"
+TAGS = {"hide-input", "remove-input", REMOVED, "hide-output", "raises-exception", "nbval-ignore-output"}
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -71,9 +77,26 @@ def _run(client: NotebookClient, chatter: IO[str]) -> None:
         client.execute(stderr=chatter)
     except CellExecutionError as error:
         raise ExecutionFailure(re.sub(r"\x1b\[[0-9;]*m", "", str(error))) from error
+    except AssertionError as error:
+        # On Ctrl-C nbclient stops the kernel and forgets it, and then misses it.
+        if client.km is None:
+            raise KeyboardInterrupt from error
+        raise
     except (CellTimeoutError, DeadKernelError) as error:
         chatter.seek(0)
         raise ExecutionFailure(f"{error}\n{chatter.read()[-2000:]}") from error
+
+
+def is_removed(cell: NotebookNode) -> bool:
+    """Whether neither the page nor the derived notebook shows a cell."""
+    return REMOVED in cell.metadata.get("tags", [])
+
+
+def kept(notebook: NotebookNode) -> NotebookNode:
+    """A copy without the cells that readers do not meet."""
+    result = nbformat.from_dict(notebook)
+    result.cells = [cell for cell in result.cells if not is_removed(cell)]
+    return result
 
 
 def with_outputs(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
@@ -93,6 +116,27 @@ def with_outputs(source: NotebookNode, executed: NotebookNode) -> NotebookNode:
     return result
 
 
+def restored(source: NotebookNode, committed: NotebookNode) -> NotebookNode:
+    """A copy of `source` with the outputs and the removed cells' values that the derived notebook holds.
+
+    Raises `ValueError` when the code differs.
+    """
+    result = nbformat.from_dict(source)
+    shown = with_outputs(kept(source), without_setup(committed))
+    result.cells = [cell if is_removed(cell) else shown.cells.pop(0) for cell in result.cells]
+    values = [
+        nbformat.v4.new_output(
+            "display_data",
+            data={f"{GLUE}text/plain": plain},
+            metadata={"scrapbook": {"name": name, "mime_prefix": GLUE}},
+        )
+        for name, plain in committed.metadata.get("book", {}).get("values", {}).items()
+    ]
+    for cell in filter(is_removed, result.cells):
+        cell.outputs, values = values, []
+    return result
+
+
 def glued_values(notebook: NotebookNode) -> dict[str, str]:
     """The `text/plain` of every value that a cell glued, by name."""
     values: dict[str, str] = {}
@@ -102,6 +146,108 @@ def glued_values(notebook: NotebookNode) -> dict[str, str]:
             if glued and (plain := output["data"].get(glued["mime_prefix"] + "text/plain")):
                 values[glued["name"]] = plain
     return values
+
+
+def removed_values(executed: NotebookNode, chapter: str) -> dict[str, str]:
+    """What the removed cells glued, by name, sorted.
+
+    Raises `ConversionError` when such a cell shows something.
+    """
+    removed = nbformat.from_dict(executed)
+    removed.cells = list(filter(is_removed, executed.cells))
+    for cell in removed.cells:
+        for output in cell.get("outputs", []):
+            shown = [mime for mime in output.get("data", {}) if not mime.startswith(GLUE)]
+            if shown or output.output_type not in ("display_data", "execute_result"):
+                first = cell.source.strip().split("\n")[0]
+                raise ConversionError(
+                    f"book/{chapter}.md: the cell that begins {first!r} is tagged {REMOVED} and shows something "
+                    "that no reader would see; show nothing there, or tag it remove-input"
+                )
+    return dict(sorted(glued_values(removed).items()))
+
+
+def _global_names(code: CodeType) -> tuple[set[str], set[str]]:
+    """The global names that code may read before it binds them itself, and those that it binds."""
+    read: set[str] = set()
+    bound: set[str] = set()
+    for step in dis.get_instructions(code):
+        if isinstance(step.argval, CodeType):
+            read |= _global_names(step.argval)[0] - bound
+        elif re.fullmatch(r"LOAD_(NAME|GLOBAL|FROM_DICT_OR_GLOBALS)", step.opname):
+            read |= {step.argval} - bound
+        elif step.opname in ("STORE_NAME", "STORE_GLOBAL"):
+            bound.add(step.argval)
+    return read, bound
+
+
+def _changed_in_place(tree: ast.AST) -> set[str]:
+    """Names whose object a cell alters by `name[...] = value` or `name.attribute = value`."""
+    changed = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            owner: ast.expr = node
+            while isinstance(owner, ast.Subscript | ast.Attribute):
+                owner = owner.value
+            if isinstance(owner, ast.Name):
+                changed.add(owner.id)
+    return changed
+
+
+def check_removed(source: NotebookNode, chapter: str) -> None:
+    """Make sure that the notebook runs without the removed cells, which it leaves out.
+
+    Raises `ConversionError` when a removed cell defines (or alters) a name that a later cell reads which stays.
+    """
+    missing: set[str] = set()
+    for cell in source.cells:
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        tree = parse(cell.source, f"book/{chapter}.md")
+        read, bound = _global_names(compile(tree, chapter, "exec"))
+        if is_removed(cell):
+            missing |= bound | _changed_in_place(tree)
+        elif lost := sorted(read & missing):
+            raise ConversionError(
+                f"book/{chapter}.md: a cell tagged {REMOVED} defines {lost[0]!r}, which a later cell reads that "
+                "stays in the notebook; define it in a cell that stays"
+            )
+        else:
+            missing -= bound
+
+
+def redrawn(notebook: NotebookNode, chapter: str, made: str = "") -> NotebookNode:
+    """A copy in which claims, quizzes and cards look as today's package and texts make them.
+
+    Their outputs carry a record, so that a new look or a quiz's text executes nothing. Cards link to the address
+    `made`, which a notebook lacks.
+
+    Raises `ConversionError` when one cannot be drawn.
+    """
+    result = nbformat.from_dict(notebook)
+    for cell in result.cells:
+        for output in cell.get("outputs", []):
+            if record := output.get("metadata", {}).get("tlhelpers"):
+                from tlhelpers.book._render import rerender
+
+                try:
+                    data = rerender(record, made)
+                except (ValueError, KeyError, TypeError, OSError) as error:
+                    raise ConversionError(f"book/{chapter}.md: {next(iter(record))}: {error}") from error
+                if data is not None:
+                    output["data"] = nbformat.from_dict(data)
+    return result
+
+
+def seal_of(notebook: NotebookNode) -> str:
+    """SHA-256 over what a derived notebook says: key, values, and of each cell text, outputs and number."""
+    made = notebook.metadata.get("book", {})
+    cells = [
+        [cell.cell_type, cell.source, cell.get("execution_count"), cell.get("outputs", [])]
+        for cell in notebook.cells
+    ]
+    said = [made.get("source"), made.get("key"), made.get("values", {}), cells]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def setup_cells(book: Book, chapter: str) -> list[NotebookNode]:
@@ -124,14 +270,21 @@ def setup_cells(book: Book, chapter: str) -> list[NotebookNode]:
     ]
 
 
-def derive(executed: NotebookNode, chapter: str, book: Book, key: str = "") -> NotebookNode:
+def derive(
+    executed: NotebookNode, chapter: str, book: Book, key: str = "", seconds: float | None = None
+) -> NotebookNode:
     """The notebook that readers open: plain Markdown, the outputs of `executed`, cell ids that stay the same.
+
+    Cells tagged remove-cell are left out; what they glued is kept in the metadata. A seal tells whether somebody
+    edited the notebook by hand.
 
     Raises `ConversionError` on a construct that a notebook cannot show.
     """
     context = Context(book, chapter, glued_values(executed))
     cells = setup_cells(book, chapter)
-    for cell in executed.cells:
+    shown = redrawn(kept(executed), chapter)
+    _count(shown, 1)
+    for cell in shown.cells:
         if cell.cell_type == "markdown":
             text = to_plain(cell.source, context)
             cells += [nbformat.v4.new_markdown_cell(text)] if text else []
@@ -140,14 +293,28 @@ def derive(executed: NotebookNode, chapter: str, book: Book, key: str = "") -> N
         else:
             raise context.fail(f"a {cell.cell_type} cell is not one that a notebook can show")
     _number(cells, chapter)
-    metadata = {
-        "kernelspec": KERNEL,
-        "language_info": {"name": "python"},
-        "book": {"source": f"{chapter}.md"},
-    }
+    made: dict[str, Any] = {"source": f"{chapter}.md"}
     if key:
-        metadata["book"]["key"] = key
-    return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+        made["key"] = key
+    if values := removed_values(executed, chapter):
+        made["values"] = values
+    if seconds is not None:
+        made["seconds"] = seconds
+    metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}, "book": made}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+    notebook.metadata.book["seal"] = seal_of(notebook)
+    return notebook
+
+
+def _count(notebook: NotebookNode, start: int) -> None:
+    """Number the executed code cells in their order, the first one `start` + 1."""
+    for cell in notebook.cells:
+        if cell.get("execution_count"):
+            start += 1
+            cell.execution_count = start
+            for output in cell.outputs:
+                if output.get("execution_count"):
+                    output["execution_count"] = start
 
 
 def _code_cells(cell: NotebookNode, context: Context) -> list[NotebookNode]:
@@ -161,13 +328,11 @@ def _code_cells(cell: NotebookNode, context: Context) -> list[NotebookNode]:
     metadata: dict[str, Any] = {"tags": tags} if tags else {}
     if {"hide-input", "remove-input"} & set(tags):
         metadata["jupyter"] = {"source_hidden": True}
-    # The installing cell runs first, so every count is one higher than in the execution.
-    count = cell.execution_count + 1 if cell.execution_count else None
-    outputs = nbformat.from_dict(cell.outputs)
-    for output in outputs:
-        if output.get("execution_count"):
-            output["execution_count"] = count
-    cells = [nbformat.v4.new_code_cell(cell.source, outputs=outputs, execution_count=count, metadata=metadata)]
+    cells = [
+        nbformat.v4.new_code_cell(
+            cell.source, outputs=cell.outputs, execution_count=cell.execution_count, metadata=metadata
+        )
+    ]
     options: Mapping[str, Any] = cell.metadata.get("mystnb", {})
     figure, image = options.get("figure", {}), options.get("image", {})
     if figure or image.get("alt"):
@@ -186,15 +351,10 @@ def _number(cells: list[NotebookNode], chapter: str) -> None:
 
 
 def without_setup(notebook: NotebookNode) -> NotebookNode:
-    """A derived notebook without its installing cell and with the counts of the execution behind it."""
+    """A derived notebook without its installing cell, counted from one."""
     result = nbformat.from_dict(notebook)
     result.cells = [cell for cell in result.cells if "setup" not in cell.metadata.get("tags", [])]
-    for cell in result.cells:
-        if cell.cell_type == "code" and cell.execution_count:
-            cell.execution_count -= 1
-            for output in cell.outputs:
-                if output.get("execution_count"):
-                    output["execution_count"] = cell.execution_count
+    _count(result, 0)
     return result
 
 
@@ -204,7 +364,8 @@ def derive_again(source: Path, committed: NotebookNode, book: Book) -> NotebookN
     Raises `ConversionError` when the committed notebook was made from other code.
     """
     try:
-        nb = with_outputs(read_source(source), without_setup(committed))
+        nb = restored(read_source(source), committed)
     except ValueError as error:
         raise ConversionError(f"{source.name}: its notebook was made from other code; run `make book`") from error
-    return derive(nb, source.stem, book, committed.metadata.get("book", {}).get("key", ""))
+    made = committed.metadata.get("book", {})
+    return derive(nb, source.stem, book, made.get("key", ""), made.get("seconds"))

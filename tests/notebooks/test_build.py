@@ -1,21 +1,29 @@
-"""The machinery: one execution, stable derived notebooks, a comparison that bites, clear failures."""
+"""The machinery: one execution, sealed derived notebooks, a comparison that bites, clear failures."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import nbformat
 import pytest
+from filelock import FileLock
 from nbformat import NotebookNode
 
 from tools import bootstrap, build, notebooks
 from tools.catalog import Book, ConversionError
+from tools.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
-BOOK = Book("https://example.org/me/it", "main", {"01-a": "A"}, {})
 HEADER = """---
 jupytext:
   text_representation:
@@ -33,17 +41,23 @@ kernelspec:
 SOURCE = (
     HEADER
     + """```{code-cell} ipython3
-import helper
-from myst_nb import glue
-glue("twice", helper.twice(2.5), display=False)
+import house
+house.note(twice=house.sums.twice(2.5))
+table = "runs"
 ```
 
-It is {glue:text}`twice:.1f`.
+It is {glue:text}`twice:.1f`, or {glue:text}`thrice:.1f`.
+
+```{code-cell} ipython3
+:tags: [remove-cell]
+
+house.note(thrice=house.sums.thrice(2.5))
+```
 
 ```{code-cell} ipython3
 :tags: [hide-input]
 
-helper.twice(21)
+house.sums.twice(21)
 ```
 
 ```{code-cell} ipython3
@@ -52,42 +66,155 @@ mystnb:
   figure: {caption: "What to see", name: fig-a}
   image: {alt: "a dot"}
 ---
-values = [helper.twice(1)];
+values = [house.sums.twice(1)];
 values.copy();
+```
+
+```{code-cell} ipython3
+:tags: [remove-input]
+
+house.claim("Two is even.")
 ```
 """
 )
+DOOR = """import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+"""
+# A package with a door, as tlhelpers is one: beside the chapter, where its kernel finds it.
+HOUSE = {
+    "__init__.py": DOOR,
+    "__init__.pyi": "from . import sums, words\nfrom ._show import claim, note\n",
+    "_show.py": """from IPython.display import display
+
+PREFIX = "application/papermill.record/"
+
+
+def note(**values):
+    for name, value in values.items():
+        glued = {"scrapbook": {"name": name, "mime_prefix": PREFIX}}
+        display({PREFIX + "text/plain": repr(value)}, raw=True, metadata=glued)
+
+
+def claim(text):
+    display({"text/plain": text}, raw=True, metadata={"tlhelpers": {"claim": {"text": text}}})
+""",
+    "sums/__init__.py": DOOR,
+    "sums/__init__.pyi": "from ._thrice import thrice\nfrom ._twice import twice\n",
+    "sums/_twice.py": '"""Doubles."""\n\n\ndef twice(x):\n    """Double it."""\n    return 2 * x  # by hand\n',
+    "sums/_thrice.py": "from house.sums import _twice\n\n\ndef thrice(x):\n    return _twice.twice(x) + x\n",
+    "words.py": "def shout(text):\n    return text.upper()\n",
+}
+
+
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout in small, executed once: one chapter, a package of its own, one stored table with a note."""
+    root = tmp_path_factory.mktemp("tree")
+    for name, text in HOUSE.items():
+        path = root / "book" / "house" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    (root / "book" / "results").mkdir()
+    (root / "book" / "results" / "runs.csv").write_text("seed,accuracy,note\n0,0.5,0123abcd\n")
+    (root / "book" / "results" / "runs.json").write_text('{"notes": {"0123abcd": {"commit": "f00"}}}')
+    (root / "book" / "results" / "other.csv").write_text("seed,note\n0,0123abcd\n")
+    (root / "book" / "results" / "other.json").write_text('{"notes": {"0123abcd": {"commit": "f00"}}}')
+    (root / "_config.yml").write_text("repository: {url: https://example.org/me/it, branch: main}\n")
+    (root / "requirements.txt").write_text("a>=1  # why\n")
+    (root / "requirements.lock").write_text("a==1 \\\n    --hash=sha256:00\n    # via -r requirements.txt\n")
+    (root / "book" / "01-a.md").write_text(SOURCE, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        prepare(patch)
+        assert build.build(root)
+    return root
+
+
+def prepare(patch: pytest.MonkeyPatch) -> None:
+    """The environment of a build, without the half minute that Sphinx takes."""
+    for name, value in SETTINGS.items():
+        patch.setenv(name, value)
+    patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    patch.delenv("TLHELPERS_PROFILE", raising=False)
+    patch.delenv("TLHELPERS_DATA", raising=False)
+    draw_claims(patch, lambda record, made: None)
+
+    def render(root: Path) -> None:
+        shutil.rmtree(root / "_build" / "html", ignore_errors=True)
+        (root / "_build" / "html").mkdir()
+        (root / "_build" / "html" / "index.html").write_text("a page")
+
+    patch.setattr(build, "render", render)
+
+
+def draw_claims(
+    patch: pytest.MonkeyPatch, rerender: Callable[[dict[str, Any], str], dict[str, str] | None]
+) -> None:
+    """Put another function in the place of the one that draws claims, quizzes and cards."""
+    module = ModuleType("tlhelpers.book._render")
+    module.rerender = rerender  # type: ignore[attr-defined]
+    patch.setitem(sys.modules, "tlhelpers.book", ModuleType("tlhelpers.book"))
+    patch.setitem(sys.modules, "tlhelpers.book._render", module)
 
 
 @pytest.fixture
-def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout in small: one chapter, one helper module."""
-    (tmp_path / "book").mkdir()
-    (tmp_path / "tlhelpers").mkdir()
-    (tmp_path / "requirements.lock").write_text("a==1\n")
-    (tmp_path / "book" / "01-a.md").write_text(SOURCE, encoding="utf-8")
-    (tmp_path / "book" / "helper.py").write_text("def twice(x):\n    return 2 * x\n")
-    for name, value in build.SETTINGS.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    monkeypatch.delenv("TLHELPERS_PROFILE", raising=False)
+def tree(built_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the small checkout, as a build left it."""
+    prepare(monkeypatch)
+    shutil.copytree(built_once, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
-def made(tree: Path) -> NotebookNode:
-    """Execute and derive the small chapter."""
-    chapter = tree / "book" / "01-a.md"
-    build.derive_notebook(chapter, build.execute_chapter(chapter, tree), BOOK, tree, fresh=False)
-    return nbformat.read(chapter.with_suffix(".ipynb"), 4)
+@pytest.fixture
+def clone(tree: Path) -> Path:
+    """The same without what git ignores."""
+    shutil.rmtree(tree / "_build")
+    return tree
 
 
-def nbval(tree: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the chapters that a build executes; it really does."""
+    names: list[str] = []
+    execute = build.execute_chapter
+
+    def noting(chapter: build.Chapter, root: Path) -> NotebookNode:
+        names.append(chapter.name)
+        return execute(chapter, root)
+
+    monkeypatch.setattr(build, "execute_chapter", noting)
+    return names
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace what is there once."""
+    text = path.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def notebook_of(tree: Path) -> NotebookNode:
+    """The notebook beside the chapter."""
+    return nbformat.read(tree / "book" / "01-a.ipynb", 4)
+
+
+def nbval(tree: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run nbval as `make notebooks` does."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "tools.nbval_plugin"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "tools.nbval_plugin",
+        *options,
+    ]
     command += ["--rootdir", str(tree), "--nbval", "--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg")]
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     return subprocess.run(
-        [*command, "book/01-a.ipynb"],
+        [*command, "book"],
         cwd=tree,
         env=environment,
         capture_output=True,
@@ -97,91 +224,432 @@ def nbval(tree: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_nbval_passes_then_bites(tree: Path) -> None:
-    made(tree)
-    passed = nbval(tree)
-    assert passed.returncode == 0 and "4 passed" in passed.stdout, passed.stdout
-    (tree / "book" / "helper.py").write_text("def twice(x):\n    return 2 * x + 1\n")
-    failed = nbval(tree)
-    assert failed.returncode == 1 and "Cell outputs differ" in failed.stdout, failed.stdout
+# What executes a chapter, and what does not.
+
+
+def test_a_clone_takes_the_committed_outputs(clone: Path, ran: list[str]) -> None:
+    before = (clone / "book" / "01-a.ipynb").read_bytes()
+    assert build.build(clone)
+    assert ran == [] and (clone / "book" / "01-a.ipynb").read_bytes() == before
+    pages = nbformat.read(clone / "_build" / "executed" / "01-a.ipynb", 4)
+    assert notebooks.glued_values(pages) == {"twice": "5.0", "thrice": "7.5"}
+    assert pages.metadata.book.seconds > 0
+
+
+def test_nothing_changed_reads_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "read_chapter", lambda *_: pytest.fail("read a chapter"))
+    assert not build.build(tree)
+
+
+def test_a_page_that_is_gone_is_made_again(tree: Path, ran: list[str]) -> None:
+    (tree / "_build" / "html" / "index.html").unlink()
+    assert build.build(tree) and ran == []
+
+
+NOTHING_RUNS = {
+    "a docstring": ("house/sums/_twice.py", '"""Double it."""', '"""Twice as much."""'),
+    "a comment": ("house/sums/_twice.py", "# by hand", "# by head"),
+    "an unrelated module": ("house/words.py", "upper", "title"),
+    "another table": ("results/other.csv", "0,0123abcd", "1,0123abcd"),
+    "prose": ("01-a.md", "It is", "Now it is"),
+}
+
+
+@pytest.mark.parametrize("change", NOTHING_RUNS)
+def test_executes_nothing_for(change: str, tree: Path, ran: list[str]) -> None:
+    name, old, new = NOTHING_RUNS[change]
+    edit(tree / "book" / name, old, new)
+    build.build(tree)
+    assert ran == []
+    assert ("Now it is 5.0" in str(notebook_of(tree))) == (change == "prose")
+
+
+def test_executes_nothing_for_a_quiz_or_a_comment_of_the_lock(tree: Path, ran: list[str]) -> None:
+    (tree / "book" / "quizzes").mkdir()
+    (tree / "book" / "quizzes" / "01.yml").write_text("a typo")
+    edit(tree / "requirements.lock", "# via", "# wanted by")
+    assert build.build(tree) and ran == []
+
+
+RUNS = {
+    "a helper that it uses": ("house/sums/_twice.py", "2 * x", "x + x"),
+    "a helper of its helper": ("house/sums/_thrice.py", "+ x", "+ 1 * x"),
+    "its table": ("results/runs.csv", "0.5", "0.6"),
+    "its table's notes": ("results/runs.json", "f00", "f01"),
+    "its code": ("01-a.md", "twice(21)", "twice(22)"),
+    "a removed cell": ("01-a.md", "thrice(2.5))", "thrice(3.5))"),
+    "a pin of the lock": ("../requirements.lock", "a==1", "a==2"),
+}
+
+
+@pytest.mark.parametrize("change", RUNS)
+def test_executes_the_chapter_for(change: str, clone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Ran(Exception):
+        """Instead of a run, which takes seconds."""
+
+    def run(chapter: build.Chapter, root: Path) -> NotebookNode:
+        raise Ran
+
+    monkeypatch.setattr(build, "execute_chapter", run)
+    name, old, new = RUNS[change]
+    edit(clone / "book" / name, old, new)
+    with pytest.raises(Ran):
+        build.build(clone)
+
+
+def test_writes_the_notebook_after_a_run_and_takes_it_from_then_on(tree: Path, ran: list[str]) -> None:
+    edit(tree / "book" / "house" / "sums" / "_twice.py", "2 * x", "2 * x + 1")
+    build.build(tree)
+    assert ran == ["01-a"] and "It is 6.0, or 8.5." in str(notebook_of(tree))
+    shutil.rmtree(tree / "_build")
+    build.build(tree)
+    assert ran == ["01-a"]
+
+
+def test_another_run_with_the_same_outputs_changes_no_byte(tree: Path, ran: list[str]) -> None:
+    before = (tree / "book" / "01-a.ipynb").read_bytes()
+    build.build(tree, fresh=True)
+    assert ran == ["01-a"] and (tree / "book" / "01-a.ipynb").read_bytes() == before
+
+
+def test_another_profile_leaves_the_notebook_alone(
+    tree: Path, ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (tree / "book" / "01-a.ipynb").read_bytes()
+    monkeypatch.setenv("TLHELPERS_PROFILE", "full")
+    build.build(tree)
+    edit(tree / "book" / "01-a.md", "It is", "Now it is")
+    build.build(tree)
+    assert ran == ["01-a"] and (tree / "book" / "01-a.ipynb").read_bytes() == before
+
+
+# The derived notebook.
 
 
 def test_derived_notebook(tree: Path) -> None:
-    notebook = made(tree)
+    notebook = notebook_of(tree)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     assert "git+https://example.org/me/it@main" in code[0].source
-    assert "It is 5.0." in text and "**Figure.** What to see" in text and "a dot" in text
-    assert [cell.execution_count for cell in code] == [1, 2, 3, 4]
+    assert "It is 5.0, or 7.5." in text and "**Figure.** What to see" in text and "a dot" in text
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5]
     assert code[2].outputs[0].execution_count == 3 and code[2].metadata.jupyter.source_hidden
+    assert notebook.metadata.book["values"] == {"thrice": "7.5"}
+    assert not any("thrice(2.5)" in cell.source for cell in code)
     nbformat.validate(notebook)
 
 
 def test_same_source_same_file(tree: Path) -> None:
-    notebook = made(tree)
-    again = notebooks.derive_again(tree / "book" / "01-a.md", notebook, BOOK)
+    book = Book("https://example.org/me/it", "main", {"01-a": "A"}, {})
+    notebook = notebook_of(tree)
+    again = notebooks.derive_again(tree / "book" / "01-a.md", notebook, book)
     assert nbformat.writes(again) == nbformat.writes(notebook)
 
 
-def test_unchanged_outputs_are_kept_and_not_run_again(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made(tree)
-    chapter = tree / "book" / "01-a.md"
-    path = build.execute_chapter(chapter, tree)
-    assert "unchanged" in capsys.readouterr().out.splitlines()[-1]
-    assert not build.derive_notebook(chapter, path, BOOK, tree, fresh=False)
-    chapter.write_text(SOURCE.replace("It is", "Now it is"), encoding="utf-8")
-    assert build.execute_chapter(chapter, tree) == path and "unchanged" in capsys.readouterr().out
-    assert build.derive_notebook(chapter, path, BOOK, tree, fresh=False)
-    assert "Now it is 5.0." in chapter.with_suffix(".ipynb").read_text(encoding="utf-8")
+def test_claims_are_drawn_anew_without_a_run(tree: Path, ran: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def rerender(record: dict[str, Any], made: str) -> dict[str, str] | None:
+        return {"text/plain": f"Claim: {record['claim']['text']} {made}"}
+
+    draw_claims(monkeypatch, rerender)
+    edit(tree / "book" / "01-a.md", "It is", "Now it is")
+    build.build(tree)
+    claim = notebook_of(tree).cells[-1].outputs[0]
+    assert ran == [] and claim.data == {"text/plain": "Claim: Two is even. "}
+    assert claim.metadata.tlhelpers.claim.text == "Two is even."
+    cached = next((tree / "_build" / ".jupyter_cache").rglob("base.ipynb")).read_text(encoding="utf-8")
+    assert "Claim: Two is even. how-these-numbers-were-made.html" in cached
 
 
-def test_key_follows_all_that_decides_the_outputs(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chapter = tree / "book" / "01-a.md"
-    keys = [build.execution_key(chapter, tree)]
-    (tree / "book" / "results").mkdir()
-    (tree / "book" / "quizzes").mkdir()
-    for name in ("tlhelpers/data.py", "book/results/a.csv", "book/quizzes/01.yml", "requirements.lock"):
-        (tree / name).write_text("changed")
-        keys.append(build.execution_key(chapter, tree))
-    monkeypatch.setenv("TLHELPERS_PROFILE", "full")
-    keys.append(build.execution_key(chapter, tree))
-    chapter.write_text(SOURCE.replace("21", "22"), encoding="utf-8")
-    keys.append(build.execution_key(chapter, tree))
-    assert len(set(keys)) == len(keys)
-    (tree / "book" / "quizzes" / "02.yml").write_text("another chapter's")
-    chapter.write_text(SOURCE.replace("21", "22").replace("It is", "So"), encoding="utf-8")
-    assert build.execution_key(chapter, tree) == keys[-1]
+def test_a_claim_that_cannot_be_drawn_names_its_chapter(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rerender(record: dict[str, Any], made: str) -> dict[str, str] | None:
+        raise ValueError("no verdict 'perhaps'")
+
+    draw_claims(monkeypatch, rerender)
+    edit(tree / "book" / "01-a.md", "It is", "Now it is")
+    with pytest.raises(build.BuildFailure, match=r"book/01-a\.md: claim: no verdict 'perhaps'"):
+        build.build(tree)
+
+
+REMOVED = "```{code-cell} ipython3\n:tags: [remove-cell]\n\n%s\n```\n\n"
+KEPT = "```{code-cell} ipython3\n%s\n```\n\n"
+
+
+def checked(tmp_path: Path, *cells: str) -> None:
+    """Look at a chapter of these cells."""
+    path = tmp_path / "01-a.md"
+    path.write_text(HEADER + "".join(cells), encoding="utf-8")
+    notebooks.check_removed(notebooks.read_source(path), "01-a")
 
 
 @pytest.mark.parametrize(
-    ("code", "said"), [("1 / 0", "ZeroDivisionError"), ("import sys; print('oh', file=sys.stderr)", "stderr")]
+    ("removed", "stays"),
+    [
+        ("x = 1", "x"),
+        ("import numpy as x", "def f():\n    return x"),
+        ("for x in range(3):\n    pass", "[x for _ in range(2)]"),
+        ("def x():\n    pass", "x = x()"),
+        ('x["a"] = 1', "x"),
+        ("x.a = 1", "print(f'{x}')"),
+        ("del x[0]", "x"),
+    ],
 )
-def test_a_failing_cell_is_shown_and_leaves_nothing(tree: Path, code: str, said: str) -> None:
-    made(tree)
-    chapter = tree / "book" / "01-a.md"
-    chapter.write_text(SOURCE.replace("helper.twice(21)", code), encoding="utf-8")
-    with pytest.raises(build.BuildFailure) as caught:
-        build.execute_chapter(chapter, tree)
-    assert said in str(caught.value) and code in str(caught.value) and "01-a.md" in str(caught.value)
-    assert not (tree / "_build" / "executed" / "01-a.ipynb").exists()
+def test_a_removed_cell_that_a_later_one_needs_is_refused(removed: str, stays: str, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError, match=r"book/01-a\.md.*'x'"):
+        checked(tmp_path, KEPT % "x = {}", REMOVED % removed, KEPT % stays)
 
 
-def test_another_codes_notebook_is_refused(tree: Path) -> None:
-    notebook = made(tree)
-    chapter = tree / "book" / "01-a.md"
-    chapter.write_text(SOURCE.replace("21", "22"), encoding="utf-8")
-    with pytest.raises(ConversionError, match="other code"):
-        notebooks.derive_again(chapter, notebook, BOOK)
+@pytest.mark.parametrize(
+    ("removed", "stays"),
+    [
+        ("x = 1", "x = 2\nx"),
+        ("x = 1", "for x in range(3):\n    print(x)"),
+        ("x = 1", "[x for x in range(3)]"),
+        ("x = 1", "def f(x):\n    return x"),
+        ("y = x", "x"),
+        ("x", "%time x"),
+    ],
+)
+def test_a_removed_cell_that_nothing_needs_is_fine(removed: str, stays: str, tmp_path: Path) -> None:
+    checked(tmp_path, KEPT % "x = {}", REMOVED % removed, KEPT % stays)
+
+
+def test_a_removed_cell_may_serve_the_next_removed_one(tmp_path: Path) -> None:
+    checked(tmp_path, REMOVED % "x = 1", REMOVED % "assert x")
+
+
+@pytest.mark.parametrize("shows", ["1 + 1", "print(1)", "house.claim('x')"])
+def test_a_removed_cell_that_shows_something_is_refused(shows: str, clone: Path) -> None:
+    edit(clone / "book" / "01-a.md", "house.note(thrice", f"{shows}\nhouse.note(thrice")
+    edit(clone / "book" / "01-a.md", "thrice(2.5))", f"thrice(2.5))\n{shows}")
+    with pytest.raises(build.BuildFailure, match=r"book/01-a\.md.*remove-cell and shows something"):
+        build.build(clone)
 
 
 @pytest.mark.parametrize(
     ("options", "named"), [(":tags: [scroll-output]\n", "scroll-output"), (":color: red\n", "color")]
 )
-def test_unknown_cell_options_are_refused(tree: Path, options: str, named: str) -> None:
-    chapter = tree / "book" / "01-a.md"
+def test_unknown_cell_options_are_refused(tmp_path: Path, options: str, named: str) -> None:
+    chapter = tmp_path / "01-a.md"
     chapter.write_text(HEADER + "```{code-cell} ipython3\n" + options + "\n1\n```\n", encoding="utf-8")
+    book = Book("https://example.org/me/it", "main", {"01-a": "A"}, {})
     with pytest.raises(ConversionError, match=named):
-        notebooks.derive(notebooks.read_source(chapter), "01-a", BOOK)
+        notebooks.derive(notebooks.read_source(chapter), "01-a", book)
+
+
+# What stops a build.
+
+
+def stopped(tree: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The one sentence that stops a build before anything runs."""
+    monkeypatch.setattr(build, "execute_chapter", lambda *_: pytest.fail("a chapter ran"))
+    with pytest.raises(build.BuildFailure) as caught:
+        build.build(tree)
+    said = str(caught.value)
+    assert "\n" not in said
+    assert not (tree / "_build" / "html").exists(), "old pages could be taken for new ones"
+    return said
+
+
+HAND = {
+    "an output": ('"42"', '"43"'),
+    "a value": ('"thrice": "7.5"', '"thrice": "9.5"'),
+    "code": ("house.sums.twice(21)", "house.sums.twice(22)"),
+    "prose": ("It is 5.0", "It is 6.0"),
+    "the key": ('"key": "', '"key": "0'),
+}
+
+
+@pytest.mark.parametrize("what", HAND)
+def test_a_notebook_edited_by_hand_stops(what: str, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(tree / "book" / "01-a.ipynb", *HAND[what])
+    said = stopped(tree, monkeypatch)
+    assert "book/01-a.ipynb was edited by hand" in said and "git checkout" in said and "01-a.md" in said
+
+
+def test_a_notebook_edited_by_hand_stops_when_its_key_is_old_too(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edit(tree / "book" / "01-a.ipynb", '"42"', '"43"')
+    edit(tree / "book" / "01-a.md", "twice(21)", "twice(22)")
+    assert "edited by hand" in stopped(tree, monkeypatch)
+
+
+def test_a_notebook_whose_key_lies_stops(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its seal fits, as a script could make it; its code is not the chapter's."""
+    edit(tree / "book" / "01-a.md", "twice(21)", "twice(22)")
+    notebook = notebook_of(tree)
+    notebook.metadata.book["key"] = build.read_chapter(tree / "book" / "01-a.md", tree).key
+    notebook.metadata.book["seal"] = notebooks.seal_of(notebook)
+    build.write(tree / "book" / "01-a.ipynb", notebook)
+    said = stopped(tree, monkeypatch)
+    assert "book/01-a.ipynb lies" in said and "delete it" in said
+
+
+def test_a_notebook_without_a_seal_is_made_again(clone: Path, ran: list[str]) -> None:
+    notebook = notebook_of(clone)
+    del notebook.metadata.book["seal"]
+    build.write(clone / "book" / "01-a.ipynb", notebook)
+    build.build(clone)
+    assert ran == ["01-a"] and notebook_of(clone).metadata.book.seal
+
+
+BROKEN = {
+    "cut": lambda text: text[: len(text) // 2],
+    "empty": lambda text: "",
+    "no notebook": lambda text: "{}",
+    "a merge": lambda text: "<<<<<<< HEAD\n" + text,
+    "bytes": lambda text: text.replace("42", "\udce9"),
+}
+
+
+def damage(path: Path, how: str) -> None:
+    text = BROKEN[how](path.read_text(encoding="utf-8"))
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_committed_notebook_that_cannot_be_read_stops(
+    how: str, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damage(tree / "book" / "01-a.ipynb", how)
+    said = stopped(tree, monkeypatch)
+    assert "book/01-a.ipynb cannot be read" in said and "git checkout" in said
+
+
+def test_fresh_needs_no_readable_notebook(tree: Path, ran: list[str]) -> None:
+    before = (tree / "book" / "01-a.ipynb").read_bytes()
+    damage(tree / "book" / "01-a.ipynb", "cut")
+    build.build(tree, fresh=True)
+    with_another_time = re.compile(rb'"seconds": [\d.]+')
+    after = (tree / "book" / "01-a.ipynb").read_bytes()
+    assert with_another_time.sub(b"", after) == with_another_time.sub(b"", before)
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_an_earlier_execution_that_cannot_be_read_is_named_and_made_again(
+    how: str, tree: Path, ran: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tree / "book" / "01-a.ipynb").unlink()
+    damage(tree / "_build" / "executed" / "01-a.ipynb", how)
+    build.build(tree)
+    assert ran == ["01-a"] and "_build/executed/01-a.ipynb cannot be read" in capsys.readouterr().out
+
+
+TABLES = {
+    "no column": ("runs.csv", "note", "remark", "runs.csv does not end with the column 'note'"),
+    "an empty note": ("runs.csv", "0123abcd", "", "runs.csv, line 2, has no note"),
+    "an unknown note": ("runs.csv", "0123abcd", "4567abcd", "runs.csv, line 2, has the note '4567abcd'"),
+    "a short row": ("runs.csv", "0,0.5,", "0,", "runs.csv, line 2, has no note"),
+    "no notes": ("runs.json", '"notes"', '"seeds"', "runs.csv: runs.json beside it holds no notes"),
+    "no JSON": ("runs.json", "{", "", "runs.csv: runs.json beside it holds no notes"),
+}
+
+
+@pytest.mark.parametrize("fault", TABLES)
+def test_a_row_without_a_note_stops(fault: str, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, old, new, said = TABLES[fault]
+    path = tree / "book" / "results" / name
+    path.write_text(path.read_text().replace(old, new))
+    shown = stopped(tree, monkeypatch)
+    assert f"book/results/{said}" in shown and "python -m benchmarks runs" in shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [("a>=2", "a>=2, and the lock has 1"), ("a\nb_c>=1", "b_c>=1, and the lock does not name it")],
+)
+def test_a_stale_lock_stops(asked: str, said: str, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "requirements.txt").write_text(asked + "\n")
+    shown = stopped(tree, monkeypatch)
+    assert "requirements.lock is stale" in shown and said in shown and "make lock" in shown
+
+
+def test_the_books_own_lock_and_tables_pass() -> None:
+    build.check_lock(ROOT)
+    build.check_tables(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [("1 / 0", "ZeroDivisionError"), ("import sys; print('oh', file=sys.stderr)", "stderr")]
+)
+def test_a_failing_cell_is_shown_and_leaves_no_pages(tree: Path, code: str, said: str) -> None:
+    before = (tree / "book" / "01-a.ipynb").read_bytes()
+    edit(tree / "book" / "01-a.md", "house.sums.twice(21)", code)
+    with pytest.raises(build.BuildFailure) as caught:
+        build.build(tree)
+    assert said in str(caught.value) and code in str(caught.value) and "01-a.md" in str(caught.value)
+    assert not (tree / "_build" / "html").exists() and (tree / "book" / "01-a.ipynb").read_bytes() == before
+
+
+def test_another_codes_notebook_is_refused(tree: Path) -> None:
+    edit(tree / "book" / "01-a.md", "twice(21)", "twice(22)")
+    with pytest.raises(ConversionError, match="other code"):
+        notebooks.derive_again(tree / "book" / "01-a.md", notebook_of(tree), Book("", "main", {}, {}))
+
+
+def test_a_second_build_waits_for_the_first(tree: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tools import build\n"
+        "build._build = lambda root, fresh: print('built') or True\n"
+        f"build.build(Path({str(tree)!r}), fresh=True)"
+    )
+    with FileLock(tree / "_build" / "build.lock"):
+        second = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert second.stdout is not None
+        assert "another build" in second.stdout.readline()
+        assert second.poll() is None
+    assert second.communicate(timeout=30)[0] == "built\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no such signal to a child")
+def test_an_interrupted_chapter_ends_in_a_sentence(tree: Path) -> None:
+    edit(
+        tree / "book" / "01-a.md",
+        "house.sums.twice(21)",
+        "open('started', 'w').close(); import time; time.sleep(60)",
+    )
+    code = (
+        "import sys; from pathlib import Path; from tools import build\n"
+        f"build.ROOT = Path({str(tree)!r}); build.build.__defaults__ = (build.ROOT,)\n"
+        "sys.argv[1:] = []; sys.exit(build.main())"
+    )
+    running = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (tree / "book" / "started").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == 130 and said.strip() == "Interrupted; chapters that were executed are kept."
+
+
+# nbval, which runs every notebook in `make test`.
+
+
+def test_nbval_passes_then_bites(tree: Path) -> None:
+    passed = nbval(tree)
+    assert passed.returncode == 0 and "5 passed" in passed.stdout, passed.stdout
+    edit(tree / "book" / "house" / "sums" / "_twice.py", "2 * x", "2 * x + 1")
+    failed = nbval(tree)
+    assert failed.returncode == 1 and "Cell outputs differ" in failed.stdout, failed.stdout
+
+
+def test_nbval_bites_with_two_workers_each_on_one_thread(tree: Path) -> None:
+    notebook = notebook_of(tree)
+    threads = "import os\n[os.environ.get(n) for n in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'TQDM_DISABLE')]"
+    outputs = [
+        nbformat.v4.new_output("execute_result", {"text/plain": "['1', 'PASSIVE', '1']"}, execution_count=6)
+    ]
+    notebook.cells.append(nbformat.v4.new_code_cell(threads, outputs=outputs, execution_count=6))
+    build.write(tree / "book" / "02-b.ipynb", notebook)
+    passed = nbval(tree, "-n", "2", "--dist", "loadfile")
+    assert passed.returncode == 0 and "11 passed" in passed.stdout, passed.stdout
+    edit(tree / "book" / "02-b.ipynb", '"42"', '"43"')
+    failed = nbval(tree, "-n", "2", "--dist", "loadfile")
+    assert failed.returncode == 1 and "1 failed" in failed.stdout, failed.stdout
+    assert "Cell outputs differ" in failed.stdout and "10 passed" in failed.stdout, failed.stdout
+
+
+# The set-up.
 
 
 @pytest.mark.parametrize(

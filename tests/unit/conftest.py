@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+os.environ["TQDM_DISABLE"] = "1"  # read once, when tqdm is imported
 
 import numpy as np
 import pytest
@@ -28,10 +31,9 @@ def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test begin with the default profile, without progress bars."""
+    """Let each test begin with the default profile."""
     monkeypatch.delenv("TLHELPERS_PROFILE", raising=False)
     monkeypatch.delenv("TLHELPERS_DATA", raising=False)
-    monkeypatch.setenv("TLHELPERS_PROGRESS", "0")
 
 
 @pytest.fixture

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from dataclasses import asdict
 from html.parser import HTMLParser
 from io import StringIO
 from pathlib import Path
@@ -13,108 +17,140 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tlhelpers import claims, measures
-from tlhelpers.claims import Claim, claim
+from tlhelpers.book import _render
+from tlhelpers.book._claims import Claim, claim
+from tlhelpers.stats import Interval
+from tools import records
+
+GAIN, TIE = Interval(0.02, 0.01, 0.03, 5), Interval(0.01, -0.01, 0.03, 5)
 
 
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[Claim]:
-    """Collect the claims that are displayed."""
-    found: list[Claim] = []
-    monkeypatch.setattr(claims, "display", found.append)
-    return found
+    """Collect the claims that are displayed, each checked to be what its record says."""
+    claims: list[Claim] = []
+
+    def display(data: dict[str, str], metadata: dict[str, Any], raw: bool) -> None:
+        claims.append(Claim(**metadata["tlhelpers"]["claim"]))
+        assert raw and data == _render.rerender(metadata["tlhelpers"])
+        assert json.loads(json.dumps(metadata)) == metadata, "a notebook is JSON"
+
+    monkeypatch.setattr("IPython.display.display", display)
+    return claims
 
 
-def test_a_claim_that_holds_is_shown(shown: list[Claim]) -> None:
-    claim("07-gain", "Two stages win.", holds=np.True_, measured="0.02 [0.01, 0.03]", quoted="3 to 5 points")
-    assert shown == [Claim("07-gain", "Two stages win.", True, "0.02 [0.01, 0.03]", "3 to 5 points", True)]
-    assert shown[0].holds is True, "json knows no numpy.bool"
+class TestVerdict:
+    def test_an_interval_gives_verdict_and_words(self, shown: list[Claim]) -> None:
+        claim("07-gain", "Two stages win.", GAIN, on="accuracy, solar cells", quoted="3 to 5 points")
+        measured = "+0.020 [+0.010, +0.030] on accuracy, solar cells"
+        assert shown == [Claim("07-gain", "Two stages win.", "holds", measured, "3 to 5 points")]
 
-
-def test_an_interval_may_be_the_measurement(shown: list[Claim]) -> None:
-    claim("07-gain", "Two stages win.", holds=True, measured=measures.Interval(0.02, 0.01, 0.03, 5))
-    assert shown[0].measured == "0.020 [0.010, 0.030]"
-
-
-def test_a_claim_that_the_text_relies_on_must_hold(shown: list[Claim]) -> None:
-    message = (
-        r"claim 07-gain does not hold: Two stages win\. Measured 0\.83 \[0\.81, 0\.85\]; quoted 91 %\. "
-        r"Correct the text that relies on it, or say relied=False\."
+    @pytest.mark.parametrize(
+        ("found", "verdict"),
+        [
+            (GAIN, "holds"),
+            (-1 * GAIN, "fails"),
+            (TIE, "open"),
+            (True, "holds"),
+            (np.True_, "holds"),
+            (False, "fails"),
+            (np.False_, "fails"),
+            (None, "open"),
+        ],
     )
-    with pytest.raises(AssertionError, match=message):
-        claim("07-gain", "Two stages win.", holds=False, measured="0.83 [0.81, 0.85]", quoted="91 %")
-    assert not shown
+    def test_each_outcome_has_its_own(self, shown: list[Claim], found: Any, verdict: str) -> None:
+        claim("07-gain", "Two stages win.", found, measured="as told", relied=False)
+        assert shown[0].verdict == verdict and shown[0].measured == "as told"
+        assert f'data-verdict="{verdict}"' in _render.claim_html(shown[0])
+
+    def test_a_difference_inside_its_margin_is_a_verdict_of_its_own(self, shown: list[Claim]) -> None:
+        claim("07-gain", "Two stages win.", Interval(0.004, -0.01, 0.018, 5), margin=0.02)
+        claim("07-same", "Two stages win.", Interval(0.004, 0.001, 0.007, 5), margin=0.02)
+        claim("07-more", "Two stages win.", Interval(0.03, 0.01, 0.05, 5), margin=0.02)
+        claim("07-wide", "Two stages win.", Interval(0.004, -0.03, 0.04, 5), margin=0.02, relied=False)
+        assert [one.verdict for one in shown] == ["inside", "inside", "holds", "open"]
+        assert shown[0].measured == "+0.004 [-0.010, +0.018] (margin ±0.02)"
+        assert "Inside the margin" in _render.claim_html(shown[0])
+
+    @pytest.mark.parametrize("found", ["no", "True", "open", 1, 0.5, np.array([True, False]), np.array([0.1])])
+    def test_nothing_else_is_an_outcome(self, shown: list[Claim], found: Any) -> None:
+        with pytest.raises(TypeError, match=r"claim 07-gain: found is .*; give an Interval, True, False, or None"):
+            claim("07-gain", "It wins.", found, measured="0.83")
+        assert not shown
+
+    def test_a_margin_needs_an_interval(self) -> None:
+        with pytest.raises(TypeError, match=r"claim 07-gain: margin=0\.02 with True; a margin needs an Interval"):
+            claim("07-gain", "It wins.", True, measured="0.83", margin=0.02)
 
 
-def test_without_a_quotation_the_error_says_so() -> None:
-    with pytest.raises(AssertionError, match=r"Measured 0\.5; quoted nothing"):
-        claim("07-gain", "It wins.", holds=False, measured=0.5)
+class TestRelied:
+    def test_a_claim_that_the_text_relies_on_must_hold(self, shown: list[Claim]) -> None:
+        message = r"claim 07-gain does not hold: Two stages win\. Measured 0\.83 .*quoted 91 %\. .*relied=False"
+        with pytest.raises(AssertionError, match=message):
+            claim("07-gain", "Two stages win.", False, measured="0.83 [0.81, 0.85]", quoted="91 %")
+        with pytest.raises(AssertionError, match=r"claim 07-gain is open: .* Measured \+0\.010 .*quoted nothing"):
+            claim("07-gain", "Two stages win.", TIE)
+        assert not shown
+
+    def test_one_that_nothing_relies_on_may_fail(self, shown: list[Claim]) -> None:
+        claim("07-gain", "It wins.", False, measured="0.83", quoted="0.91", relied=False)
+        assert shown[0].verdict == "fails" and not shown[0].relied
+
+    @pytest.mark.parametrize("name", ["full", "smoke"])
+    def test_other_profiles_show_what_failed(
+        self, shown: list[Claim], monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.setenv("TLHELPERS_PROFILE", name)
+        claim("07-gain", "It wins.", False, measured="0.83")
+        assert shown == [Claim("07-gain", "It wins.", "fails", "0.83")]
 
 
-def test_a_claim_that_nothing_relies_on_may_fail(shown: list[Claim]) -> None:
-    claim("07-gain", "It wins.", holds=False, measured="0.83", quoted="0.91", relied=False)
-    assert not shown[0].holds and not shown[0].relied
-    assert "Does not hold" in shown[0]._repr_html_()
+class TestBadInput:
+    @pytest.mark.parametrize(
+        "slug", ["gain", "7-gain", "07", "07-", "07-Gain", "07--gain", "07-gain-", "07-g x", 7, None]
+    )
+    def test_a_slug_has_two_digits_and_words(self, slug: Any) -> None:
+        with pytest.raises(ValueError, match=f"claim slug {slug!r}: give two digits and words"):
+            claim(slug, "It wins.", True, measured="0.83")
+
+    @pytest.mark.parametrize("text", ["", " ", None])
+    def test_a_claim_says_what(self, text: Any) -> None:
+        with pytest.raises(ValueError, match=f"claim 07-gain: text is {text!r}"):
+            claim("07-gain", text, True, measured="0.83")
+
+    @pytest.mark.parametrize("measured", ["", " ", None])
+    @pytest.mark.parametrize("found", [True, None])
+    def test_a_claim_says_how_much(self, found: Any, measured: Any) -> None:
+        with pytest.raises(ValueError, match=f"claim 07-gain: measured is {measured!r}; say what was measured"):
+            claim("07-gain", "It wins.", found, measured=measured)
+
+    @pytest.mark.parametrize(("found", "measured"), [(True, "0.83"), (GAIN, "0.83"), (True, "")])
+    def test_words_that_would_go_unseen_are_refused(self, found: Any, measured: str) -> None:
+        with pytest.raises(ValueError, match=r"claim 07-gain: on='accuracy' goes with .*; write it into measured"):
+            claim("07-gain", "It wins.", found, on="accuracy", measured=measured)
 
 
 @pytest.mark.parametrize(
-    ("measured", "holds", "label", "verdict"),
+    ("verdict", "looked_up", "label", "words"),
     [
-        ("looked up: Lee et al. 2019", "open", "Answer", "Open: nothing here settles it"),
-        ("not run here; published: 0.868", False, "Answer", "Does not hold"),
-        ("768 in this encoder; looked up: 1,024", True, "Measured", "Holds"),
-        ("0.01 [-0.01, 0.03]", "open", "Measured", "Open: these runs cannot tell"),
+        ("open", True, "Answer", "Open: nothing here settles it"),
+        ("fails", True, "Answer", "Does not hold"),
+        ("holds", False, "Measured", "Holds"),
+        ("open", False, "Measured", "Open: these runs cannot tell"),
     ],
 )
-def test_what_was_looked_up_is_not_called_measured(measured: str, holds: Any, label: str, verdict: str) -> None:
-    box = Claim("07-gain", "It wins.", holds, measured)._repr_html_()
-    assert f"<dt>{label}</dt>" in box and f"<strong>{verdict}.</strong>" in box
+def test_what_was_looked_up_is_not_called_measured(verdict: str, looked_up: bool, label: str, words: str) -> None:
+    one = Claim("07-gain", "It wins.", verdict, "0.868", looked_up=looked_up)
+    for page in (_render.claim_html(one), _render.ledger_card(one, "#")):
+        assert f"<dt>{label}</dt>" in page and f">{words}.</strong>" in page
+    assert f"{words}.</span>" in _render.ledger_answer(one, "#")
+    assert f"<em>{label}:</em>" in _render.ledger_answer(one, "#")
 
 
-@pytest.mark.parametrize(
-    "id", ["gain", "7-gain", "07", "07-", "07-Gain", "07--gain", "07-gain-", "07-g x", 7, None]
-)
-def test_an_id_has_two_digits_and_a_slug(id: Any) -> None:
-    with pytest.raises(ValueError, match=f"claim id {id!r}: give two digits and a slug, such as '07-batch"):
-        claim(id, "It wins.", holds=True, measured="0.83")
-
-
-def test_a_comparison_may_stay_open(shown: list[Claim]) -> None:
-    claim("07-gain", "It wins.", holds="open", measured="0.01 [-0.01, 0.03]", relied=False)
-    assert (
-        "Open: these runs cannot tell" in shown[0]._repr_html_() and 'data-holds="open"' in shown[0]._repr_html_()
-    )
-    with pytest.raises(AssertionError, match=r"claim 07-gain is open: It wins\. Measured 0\.01"):
-        claim("07-gain", "It wins.", holds="open", measured="0.01 [-0.01, 0.03]")
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "outcome"),
-    [(0.01, 0.03, True), (-0.03, -0.01, False), (-0.01, 0.03, "open"), (0, 0.1, "open")],
-)
-def test_an_interval_settles_a_comparison_when_it_leaves_zero_out(low: float, high: float, outcome: Any) -> None:
-    assert claims.settled(measures.Interval((low + high) / 2, low, high, 5)) == outcome
-
-
-@pytest.mark.parametrize("holds", ["no", None, 1, np.array([True, False]), np.array(["open"])])
-def test_holds_is_true_or_false(holds: Any) -> None:
-    with pytest.raises(
-        TypeError, match=r"claim 07-gain: holds is .*; give a comparison's outcome, True or False, or 'open'"
-    ):
-        claim("07-gain", "It wins.", holds=holds, measured="0.83")
-
-
-@pytest.mark.parametrize(
-    ("text", "measured", "message"),
-    [
-        ("", "0.83", "claim 07-gain: text is ''; say what was claimed"),
-        ("It wins.", " ", "claim 07-gain: measured is ' '; say what was measured"),
-        ("It wins.", None, "claim 07-gain: measured is None; say what was measured"),
-    ],
-)
-def test_a_claim_says_what_and_how_much(text: str, measured: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        claim("07-gain", text, holds=True, measured=measured)
+def test_what_was_planned_says_so() -> None:
+    one = Claim("07-gain", "It wins.", "holds", "0.868", planned=True)
+    assert "<dt>Planned</dt>" in _render.claim_html(one) and "planned" in _render.claim_text(one)
+    assert "lanned" not in _render.claim_html(Claim("07-gain", "It wins.", "holds", "0.868"))
 
 
 class Words(HTMLParser):
@@ -136,67 +172,92 @@ class Words(HTMLParser):
 
 def test_the_box_is_read_as_it_was_written() -> None:
     words = Words()
-    words.feed(Claim("07-x", "<script>a</script> & b", False, "<i>0.05</i>", '"<b>half</b>"')._repr_html_())
+    words.feed(
+        _render.claim_html(Claim("07-x", "<script>a</script> & b", "fails", "<i>0.05</i>", '"<b>half</b>"'))
+    )
     assert words.tags == ["div", "p", "strong", "dl", "dt", "dd", "dt", "dd"], "texts must not make tags"
     heard = " ".join(words.text.split())
     assert heard == 'Does not hold. <script>a</script> & b Quoted "<b>half</b>" Measured <i>0.05</i>'
     assert words.attributes["class"] == "tl-claim" and words.attributes["id"] == "claim-07-x"
     assert words.attributes["role"] == "group" and words.attributes["aria-label"] == "Claim 07-x"
-    assert words.attributes["data-holds"] == "false"
+    assert words.attributes["data-verdict"] == "fails"
+
+
+def test_the_ledgers_texts_make_no_tags_and_lead_to_the_cell() -> None:
+    one = Claim("07-x", "a < b", "fails", "<i>0.05</i>", relied=False)
+    card, answer = _render.ledger_card(one, "07.html#claim-07-x"), _render.ledger_answer(one, "07.html#claim-07-x")
+    for page in (card, answer):
+        assert "a &lt; b" in page and "<i>" not in page and 'href="07.html#claim-07-x"' in page
+    assert 'id="ledger-07-x"' in card and "does not rest on it" in card
 
 
 def test_plain_text_says_the_same() -> None:
-    assert repr(Claim("07-x", "Up.", True, "1", "2")) == "[holds] Up. (measured: 1; quoted: 2)"
-    assert repr(Claim("07-x", "Up.", False, "1")) == "[does not hold] Up. (measured: 1)"
+    assert _render.claim_text(Claim("07-x", "Up.", "holds", "1", "2")) == "[holds] Up. (measured: 1; quoted: 2)"
+    assert _render.claim_text(Claim("07-x", "Up.", "fails", "1")) == "[does not hold] Up. (measured: 1)"
 
 
-def notebook_with(folder: Path, *found: Claim) -> Path:
-    outputs = []
-    for one in found:
-        data, metadata = one._repr_mimebundle_()
-        outputs.append(new_output("display_data", data=data, metadata=metadata))
-    outputs.append(new_output("stream", name="stdout", text="no claim"))
-    cells = [new_markdown_cell("# Title"), new_code_cell("pass", outputs=outputs, execution_count=1)]
-    path = folder / "07-made.ipynb"
-    nbformat.write(new_notebook(cells=cells), path)
-    return path
+def test_a_record_of_something_else_is_left_alone() -> None:
+    assert _render.rerender({"figure": {}}) is None
 
 
-def test_claims_are_collected_in_order(tmp_path: Path) -> None:
-    first, second = Claim("07-b", "<b>&", True, "1", "2"), Claim("07-a", "y", False, "3", relied=False)
-    assert claims.collect(notebook_with(tmp_path, first, second)) == [first, second]
-    assert claims.collect(str(notebook_with(tmp_path))) == []
+def test_making_a_claim_again_is_quick() -> None:
+    code = (
+        "import sys; from tlhelpers.book import _render; from tools import records;"
+        "_render.rerender({'claim': {'slug': '07-x', 'text': 'Up.', 'verdict': 'holds', 'measured': '1'}});"
+        "slow = {'torch', 'scipy', 'sklearn', 'pandas', 'matplotlib', 'IPython'}; print(slow & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
-def test_one_id_for_two_claims_is_an_error(tmp_path: Path) -> None:
-    twice = Claim("07-a", "x", True, "1")
-    with pytest.raises(ValueError, match=r"07-made\.ipynb: claim 07-a stands twice; give each claim its own id"):
-        claims.collect(notebook_with(tmp_path, twice, twice))
+class TestRecords:
+    @staticmethod
+    def notebook_with(folder: Path, *claims: Claim) -> Path:
+        outputs = []
+        for one in claims:
+            record = {"claim": asdict(one)}
+            outputs.append(
+                new_output("display_data", data=_render.rerender(record), metadata={"tlhelpers": record})
+            )
+        outputs.append(new_output("stream", name="stdout", text="no claim"))
+        cells = [new_markdown_cell("# Title"), new_code_cell("pass", outputs=outputs, execution_count=1)]
+        path = folder / "07-made.ipynb"
+        nbformat.write(new_notebook(cells=cells), path)
+        return path
 
+    def test_claims_are_collected_in_order(self, tmp_path: Path) -> None:
+        first, second = Claim("07-b", "<b>&", "holds", "1", "2"), Claim("07-a", "y", "fails", "3", relied=False)
+        assert records.claims(self.notebook_with(tmp_path, first, second)) == [first, second]
+        assert records.claims(str(self.notebook_with(tmp_path))) == []
 
-def test_a_missing_notebook_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no notebook .*nowhere\.ipynb; run the chapter first"):
-        claims.collect(tmp_path / "nowhere.ipynb")
+    def test_one_slug_for_two_claims_is_an_error(self, tmp_path: Path) -> None:
+        twice = Claim("07-a", "x", "holds", "1")
+        with pytest.raises(ValueError, match=r"07-made\.ipynb: claim 07-a stands twice; give each claim its own"):
+            records.claims(self.notebook_with(tmp_path, twice, twice))
 
+    def test_a_missing_notebook_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match=r"no notebook .*nowhere\.ipynb; run the chapter first"):
+            records.claims(tmp_path / "nowhere.ipynb")
 
-@pytest.mark.parametrize("content", ["", "# a page", "[]", json.dumps({"metadata": {}})])
-def test_a_file_that_is_no_notebook_is_named(tmp_path: Path, content: str) -> None:
-    path = tmp_path / "page.ipynb"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=r"page\.ipynb is not a notebook .*; give an executed \.ipynb"):
-        claims.collect(path)
+    @pytest.mark.parametrize("content", ["", "# a page", "[]", json.dumps({"metadata": {}})])
+    def test_a_file_that_is_no_notebook_is_named(self, tmp_path: Path, content: str) -> None:
+        path = tmp_path / "page.ipynb"
+        path.write_text(content)
+        with pytest.raises(ValueError, match=r"page\.ipynb is not a notebook .*; give an executed \.ipynb"):
+            records.claims(path)
 
 
 def test_an_executed_claim_reaches_ledger_and_page_without_a_warning(tmp_path: Path) -> None:
     from nbclient import NotebookClient
     from sphinx.application import Sphinx
 
-    code = "claim('07-a', 'Up & on.', holds=1 > 0, measured='1 [0, 2]', quoted='3')"
-    first = new_code_cell("from tlhelpers.claims import claim")
-    nb = new_notebook(cells=[new_markdown_cell("# Title"), first, new_code_cell(code)])
+    code = "claim('07-a', 'Up & on.', 1 > 0, measured='1 [0, 2]', quoted='3')\nnote(gain=0.5)\nquiz('01')"
+    first = new_code_cell("from tlhelpers.book import claim, note, quiz")
+    title = new_markdown_cell("# Title\n\nIt is {glue:text}`gain:.2f`.")
+    nb = new_notebook(cells=[title, first, new_code_cell(code)])
     NotebookClient(nb, timeout=120, kernel_name="python3").execute()
     nbformat.write(nb, tmp_path / "index.ipynb")
-    assert claims.collect(tmp_path / "index.ipynb") == [Claim("07-a", "Up & on.", True, "1 [0, 2]", "3")]
+    assert records.claims(tmp_path / "index.ipynb") == [Claim("07-a", "Up & on.", "holds", "1 [0, 2]", "3")]
 
     warnings = StringIO()
     options = {"extensions": ["myst_nb"], "nb_execution_mode": "off"}
@@ -204,4 +265,6 @@ def test_an_executed_claim_reaches_ledger_and_page_without_a_warning(tmp_path: P
     app = Sphinx(tmp_path, None, page, page / "tree", "html", options, status=None, warning=warnings)
     app.build()
     assert not warnings.getvalue(), "myst-nb warns about mime types that it does not know"
-    assert 'class="tl-claim" id="claim-07-a"' in (page / "index.html").read_text()
+    made = (page / "index.html").read_text()
+    assert 'class="tl-claim" id="claim-07-a"' in made
+    assert re.search(r"It is (<[^>]+>)?0\.50", made) and 'id="quiz_01"' in made

@@ -12,9 +12,11 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from tlhelpers import measures, plots
+from tlhelpers import plots
+from tlhelpers.stats import Interval, interval
 
 # Okabe & Ito (2008), in the order of their table.
 OKABE_ITO = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -53,6 +55,12 @@ class TestStyle:
 
         for name in ("scratch", "frozen", "two-stage", "validation"):
             assert 1.05 / (luminance(plots.COLORS[name]) + 0.05) >= 3, name
+
+    def test_a_figure_needs_no_settings_of_its_own(self) -> None:
+        figure, _ = plt.subplots()
+        assert figure.get_size_inches().tolist() == [5.2, 3.4] and figure.dpi == 160
+        assert isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine)
+        assert plt.rcParams["savefig.bbox"] == "tight" and plt.rcParams["savefig.dpi"] == 160
 
     def test_the_ground_is_white_on_screen_and_in_the_file(self) -> None:
         for key in ("figure.facecolor", "savefig.facecolor", "axes.facecolor"):
@@ -95,7 +103,7 @@ class TestBands:
         ax = plots.bands(runs, "labels", "auroc", "strategy")
         assert len(ax.collections) == 2
         part = runs[(runs["strategy"] == "two-stage") & (runs["labels"] == 50)]
-        expected = measures.interval(part["auroc"].to_numpy())
+        expected = interval(part["auroc"].to_numpy())
         corners = ax.collections[0].get_paths()[0].vertices
         at_50 = corners[corners[:, 0] == 50, 1]
         assert (at_50.min(), at_50.max()) == pytest.approx((expected.low, expected.high))
@@ -157,8 +165,143 @@ class TestBands:
 
     def test_a_group_without_runs_is_named(self) -> None:
         runs = pd.DataFrame({"n": [1, 1], "y": [0.1, 0.2], "s": ["a", "a"]})
-        with pytest.raises(KeyError, match=r"no run of \['b'\] in column 's'"):
-            plots.bands(runs, "n", "y", "s", order=["a", "b"])
+        for choice in ({"order": ["a", "b"]}, {"names": {"a": "A", "b": "B"}}):
+            with pytest.raises(KeyError, match=r"no run of \['b'\]; there are \['a'\]"):
+                plots.bands(runs, "n", "y", "s", **choice)
+
+    def test_names_choose_order_and_label_the_groups(self, runs: pd.DataFrame) -> None:
+        names = {"scratch": "from scratch", "two-stage": "two stages"}
+        ax = plots.bands(runs, "labels", "auroc", "strategy", names=names)
+        assert [line.get_label() for line in ax.lines] == list(names.values())
+        assert {text.get_text() for text in ax.texts} == set(names.values())
+        ax = plots.bands(runs, "labels", "auroc", "strategy", names=names, order=["two-stage"])
+        assert [line.get_label() for line in ax.lines] == ["two stages"]
+
+    def test_colors_and_marks_may_be_told(self, runs: pd.DataFrame) -> None:
+        ax = plots.bands(
+            runs, "labels", "auroc", "strategy", colors={"scratch": "#000000"}, marks={"scratch": "x:"}
+        )
+        looks = {
+            line.get_label(): (line.get_color(), line.get_marker(), line.get_linestyle()) for line in ax.lines
+        }
+        assert looks == {"two-stage": (plots.COLORS["two-stage"], "D", "-"), "scratch": ("#000000", "x", ":")}
+        ax = plots.bands(runs, "labels", "auroc", "strategy", colors="#123456", marks="--")
+        assert {(line.get_color(), line.get_linestyle()) for line in ax.lines} == {("#123456", "--")}
+
+    def test_a_legend_may_name_the_lines(self, runs: pd.DataFrame) -> None:
+        ax = plots.bands(runs, "labels", "auroc", "strategy", ends=False)
+        assert not ax.texts
+        assert ax.get_legend_handles_labels()[1] == ["two-stage", "scratch"]
+
+    def test_a_logarithmic_axis_has_ticks_where_runs_are(self, runs: pd.DataFrame) -> None:
+        ax = plots.bands(runs.assign(labels=runs["labels"] * 40), "labels", "auroc", "strategy", log=True)
+        assert ax.get_xscale() == "log" and ax.get_xticks().tolist() == [1000, 2000]
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["1,000", "2,000"]
+        assert len(ax.get_xticks(minor=True)) == 0
+
+    def test_runs_without_a_value_are_left_out(self, runs: pd.DataFrame) -> None:
+        gap = runs.assign(auroc=runs["auroc"].where(runs["seed"] > 0))
+        line = plots.bands(gap, "labels", "auroc", "strategy").lines[0]
+        part = gap[(gap["strategy"] == "two-stage") & (gap["labels"] == 50)]
+        assert line.get_ydata()[1] == pytest.approx(part["auroc"].mean())
+
+
+class TestDots:
+    RUNS = {"frozen": [0.7, 0.8, 0.75], "tuned": [0.9, 0.85, 0.8], "other": [0.5, 0.6, float("nan")]}  # noqa: RUF012
+
+    @staticmethod
+    def marks(ax: Axes) -> list[tuple[float, float]]:
+        """Tell where the means stand."""
+        return [tuple(bar.lines[0].get_xydata()[0]) for bar in ax.containers]
+
+    def test_each_run_is_a_pale_dot_in_the_row_of_its_group(self) -> None:
+        ax = plots.dots(self.RUNS)
+        pale = [line for line in ax.lines if line.get_alpha() is not None]
+        assert [line.get_xdata().tolist() for line in pale] == [[0.7, 0.8, 0.75], [0.9, 0.85, 0.8], [0.5, 0.6]]
+        assert [set(line.get_ydata()) for line in pale] == [{0}, {1}, {2}]
+        assert [text.get_text() for text in ax.get_yticklabels()] == list(self.RUNS)
+        assert ax.get_ylim() == (2.5, -0.5), "the first group lies on top"
+
+    def test_a_mark_and_a_bar_are_mean_and_interval(self) -> None:
+        ax = plots.dots(self.RUNS)
+        expected = [interval(np.array(runs)[~np.isnan(runs)]) for runs in self.RUNS.values()]
+        assert self.marks(ax) == [(pytest.approx(i.mean), row) for row, i in enumerate(expected)]
+        bars = [bar.lines[2][0].get_segments()[0][:, 0] for bar in ax.containers]
+        assert [tuple(ends) for ends in bars] == [pytest.approx((i.low, i.high)) for i in expected]
+
+    def test_names_choose_order_and_label_the_groups(self) -> None:
+        ax = plots.dots(self.RUNS, names={"tuned": "all of it", "frozen": "the head"})
+        assert [text.get_text() for text in ax.get_yticklabels()] == ["all of it", "the head"]
+        assert self.marks(ax)[0][0] == pytest.approx(0.85)
+        ax = plots.dots(self.RUNS, names={"tuned": "all of it", "frozen": "the head"}, order=["frozen", "other"])
+        assert [text.get_text() for text in ax.get_yticklabels()] == ["the head", "other"]
+
+    def test_groups_have_the_colors_of_the_book_or_those_told(self) -> None:
+        def colors(ax: Axes) -> list[str]:
+            return [to_hex(bar.lines[0].get_color()).upper() for bar in ax.containers]
+
+        assert colors(plots.dots(self.RUNS)) == [plots.COLORS["frozen"], plots.COLORS["tuned"], plots.CYCLE[0]]
+        assert colors(plots.dots(self.RUNS, colors="#123456")) == ["#123456"] * 3
+        told = colors(plots.dots(self.RUNS, colors={"other": "#123456"}))
+        assert told == [plots.COLORS["frozen"], plots.COLORS["tuned"], "#123456"]
+
+    def test_a_table_with_a_column_a_group_will_do(self) -> None:
+        table = pd.DataFrame(self.RUNS)
+        assert self.marks(plots.dots(table)) == self.marks(plots.dots(self.RUNS))
+
+    def test_two_calls_share_the_rows(self) -> None:
+        ax = plots.dots(self.RUNS, shift=-0.1, label="here", colors="#000000")
+        assert plots.dots(self.RUNS, ax, shift=0.1, label="there") is ax
+        assert {round(y, 6) for _, y in self.marks(ax)} == {-0.1, 0.9, 1.9, 0.1, 1.1, 2.1}
+        assert ax.get_legend_handles_labels()[1] == ["here", "there"]
+
+    def test_columns_instead_of_rows(self) -> None:
+        ax = plots.dots(self.RUNS, upright=True, line=0.5)
+        assert [text.get_text() for text in ax.get_xticklabels()] == list(self.RUNS)
+        assert self.marks(ax) == [(row, x) for x, row in self.marks(plots.dots(self.RUNS))]
+        assert [line.get_ydata() for line in ax.lines if line.get_linestyle() == ":"] == [[0.5, 0.5]]
+
+    def test_a_line_is_drawn_where_it_is_wanted(self) -> None:
+        dotted = [line for line in plots.dots(self.RUNS, line=0.5).lines if line.get_linestyle() == ":"]
+        assert [line.get_xdata() for line in dotted] == [[0.5, 0.5]]
+        assert not [line for line in plots.dots(self.RUNS).lines if line.get_linestyle() == ":"]
+
+    def test_a_group_that_is_not_there_is_named(self) -> None:
+        with pytest.raises(KeyError, match=r"no run of \['scratch'\]; there are \['frozen', 'tuned', 'other'\]"):
+            plots.dots(self.RUNS, order=["frozen", "scratch"])
+
+    def test_a_group_of_one_run_has_no_interval(self) -> None:
+        with pytest.raises(ValueError, match="an interval needs two or more runs"):
+            plots.dots({"a": [0.5]})
+
+
+class TestIntervals:
+    FOUND = {  # noqa: RUF012
+        "more": Interval(0.02, 0.01, 0.03, 5),
+        "less": Interval(-0.02, -0.03, -0.01, 5),
+        "same": Interval(0.0, -0.02, 0.03, 5),
+    }
+
+    def test_each_is_a_bar_in_its_row_also_when_it_is_lopsided(self) -> None:
+        ax = plots.intervals(self.FOUND)
+        bars = [bar.lines[2][0].get_segments()[0] for bar in ax.containers]
+        for row, (ends, i) in enumerate(zip(bars, self.FOUND.values(), strict=True)):
+            assert ends.ravel().tolist() == pytest.approx([i.low, row, i.high, row])
+        assert [text.get_text() for text in ax.get_yticklabels()] == list(self.FOUND)
+
+    def test_colors_say_on_which_side_of_zero_it_lies(self) -> None:
+        ax = plots.intervals(self.FOUND)
+        colors = [to_hex(bar.lines[0].get_color()).upper() for bar in ax.containers]
+        assert colors == [plots.COLORS[name] for name in ("holds", "fails", "open")] and len(set(colors)) == 3
+
+    def test_zero_is_marked_unless_another_line_is_wanted(self) -> None:
+        for line, expected in ((0, [[0, 0]]), (0.5, [[0.5, 0.5]]), (None, [])):
+            ax = plots.intervals(self.FOUND, line=line)
+            assert [one.get_xdata() for one in ax.lines if one.get_linestyle() == ":"] == expected
+
+    def test_an_interval_that_is_not_there_is_named(self) -> None:
+        with pytest.raises(KeyError, match=r"no run of \['none'\]; there are \['more', 'less', 'same'\]"):
+            plots.intervals(self.FOUND, names={"none": "None"})
 
 
 class TestHistory:
@@ -209,41 +352,41 @@ class TestHistory:
         assert plots.history(found).figure is not ax.figure
 
 
-class TestGridOfImages:
+class TestImageGrid:
     @pytest.mark.parametrize(("count", "columns", "rows"), [(1, 4, 1), (4, 4, 1), (5, 4, 2), (6, 2, 3), (3, 1, 3)])
     def test_there_are_as_many_axes_as_rows_and_columns(self, count: int, columns: int, rows: int) -> None:
         images = [Image.new("RGB", (4, 4))] * count
-        figure = plots.grid_of_images(images, [str(i) for i in range(count)], columns=columns)
+        figure = plots.image_grid(images, [str(i) for i in range(count)], columns=columns)
         assert isinstance(figure, Figure) and len(figure.axes) == rows * columns
         spec = figure.axes[0].get_subplotspec()
         assert spec is not None and spec.get_gridspec().get_geometry() == (rows, columns)
 
     def test_each_image_stands_under_its_title(self) -> None:
         images = [np.full((3, 2, 3), value, np.uint8) for value in (10, 20, 30)]
-        figure = plots.grid_of_images(images, ["a", "b", "c"], columns=2)
+        figure = plots.image_grid(images, ["a", "b", "c"], columns=2)
         shown = [(ax.get_title(), ax.images[0].get_array()) for ax in figure.axes[:3]]
         assert [title for title, _ in shown] == ["a", "b", "c"]
         assert all(np.array_equal(values, image) for (_, values), image in zip(shown, images, strict=True))
 
     def test_places_left_over_are_empty(self) -> None:
-        figure = plots.grid_of_images([Image.new("L", (4, 4))], ["a"], columns=3)
+        figure = plots.image_grid([Image.new("L", (4, 4))], ["a"], columns=3)
         assert [len(ax.images) for ax in figure.axes] == [1, 0, 0]
         assert not any(ax.axison for ax in figure.axes)
 
     def test_gray_images_are_shown_in_gray(self) -> None:
-        figure = plots.grid_of_images([Image.new("L", (4, 4))], ["a"])
+        figure = plots.image_grid([Image.new("L", (4, 4))], ["a"])
         assert figure.axes[0].images[0].get_cmap().name == "gray"
 
     def test_the_side_sets_the_size(self) -> None:
-        figure = plots.grid_of_images([Image.new("L", (4, 4))] * 4, list("abcd"), columns=2, side=2.0)
+        figure = plots.image_grid([Image.new("L", (4, 4))] * 4, list("abcd"), columns=2, side=2.0)
         assert figure.get_size_inches().tolist() == pytest.approx([4.0, 4.7])
 
     @pytest.mark.parametrize(("images", "titles"), [(2, 1), (1, 2), (0, 0), (0, 1)])
     def test_each_image_needs_a_title(self, images: int, titles: int) -> None:
         message = f"{images} images and {titles} titles; give as many of both, at least one"
         with pytest.raises(ValueError, match=message):
-            plots.grid_of_images([Image.new("L", (4, 4))] * images, ["a"] * titles)
+            plots.image_grid([Image.new("L", (4, 4))] * images, ["a"] * titles)
 
     def test_gray_is_shown_as_it_is(self) -> None:
-        figure = plots.grid_of_images([np.full((4, 4), 200, np.uint8)], ["bright"], columns=1)
+        figure = plots.image_grid([np.full((4, 4), 200, np.uint8)], ["bright"], columns=1)
         assert figure.axes[0].images[0].get_clim() == (0, 255)

@@ -1,20 +1,14 @@
-"""The environment chooses the profile, a seed fixes all random numbers, and the book's folder is found."""
+"""The environment chooses the profile, and no other module reads it."""
 
 from __future__ import annotations
 
 import dataclasses
-import random
-import re
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 import tlhelpers as tl
-
-ROOT = Path(__file__).parents[2]
 
 
 class TestCurrent:
@@ -71,7 +65,7 @@ class TestCurrent:
         (repository / "pets").mkdir(parents=True)
         here.mkdir()
         monkeypatch.chdir(here)
-        monkeypatch.setattr(profile, "book_folder", lambda: repository / "book")
+        monkeypatch.setattr(tl.profile, "book_folder", lambda: repository / "book")
         monkeypatch.setenv("TLHELPERS_DATA", "pets")
         assert Path(tl.profile.current().image_data) == repository / "pets"
         (here / "pets").mkdir()
@@ -83,15 +77,6 @@ class TestCurrent:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("TLHELPERS_DATA", "no/such/folder")
         assert tl.profile.current().image_data == "no/such/folder"
-
-    @pytest.mark.parametrize(("value", "shown"), [(None, True), ("1", True), ("0", False)])
-    def test_bars_are_shown_unless_told(
-        self, monkeypatch: pytest.MonkeyPatch, value: str | None, shown: bool
-    ) -> None:
-        monkeypatch.delenv("TLHELPERS_PROGRESS")
-        if value is not None:
-            monkeypatch.setenv("TLHELPERS_PROGRESS", value)
-        assert tl.profile.current().progress is shown
 
     @pytest.mark.parametrize("name", ["full", "smoke"])
     @pytest.mark.parametrize(
@@ -117,59 +102,3 @@ class TestCurrent:
             found.epochs = 1
         assert dataclasses.replace(found, epochs=1).epochs == 1
         assert tl.profile.current() == found
-
-
-class TestSeedEverything:
-    @staticmethod
-    def draw(generator: torch.Generator) -> tuple[float, float, float, float]:
-        return (
-            random.random(),
-            float(np.random.rand()),
-            torch.rand(1).item(),
-            torch.rand(1, generator=generator).item(),
-        )
-
-    def test_one_seed_gives_the_same_numbers_everywhere(self) -> None:
-        first, again, other = (self.draw(tl.seed_everything(seed)) for seed in (7, 7, 8))
-        assert first == again
-        assert all(a != b for a, b in zip(first, other, strict=True))
-
-    def test_the_generator_has_the_seed_and_a_course_of_its_own(self) -> None:
-        generator = tl.seed_everything(7)
-        assert generator.initial_seed() == 7 and generator is not torch.default_generator
-        before = torch.get_rng_state()
-        torch.rand(5, generator=generator)
-        assert torch.equal(torch.get_rng_state(), before)
-
-    @pytest.mark.parametrize("seed", [0, 2**32 - 1, np.int64(3), np.uint8(3)])
-    def test_each_whole_number_that_numpy_takes_will_do(self, seed: Any) -> None:
-        assert tl.seed_everything(seed).initial_seed() == int(seed)
-
-    @pytest.mark.parametrize("seed", [-1, 2**32, 1.0, 1.5, "1", None, True, np.float64(2)])
-    def test_anything_else_is_refused(self, seed: Any) -> None:
-        message = re.escape(f"seed is {seed!r}; give a whole number from 0 to 4294967295")
-        with pytest.raises(ValueError, match=message):
-            tl.seed_everything(seed)
-
-
-class TestBookFolder:
-    def test_in_the_repository_it_is_the_books(self) -> None:
-        assert tl.profile.book_folder() == ROOT / "book"
-        assert (tl.profile.book_folder() / "quizzes").is_dir()
-
-    @pytest.fixture
-    def package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """An installed package."""
-        package = tmp_path / "site-packages" / "tlhelpers"
-        (package / "_book").mkdir(parents=True)
-        monkeypatch.setattr(profile, "__file__", str(package / "profile.py"))
-        return package
-
-    def test_in_an_installed_package_it_is_the_packages_own(self, package: Path) -> None:
-        assert tl.profile.book_folder() == package / "_book"
-
-    def test_a_neighbor_that_is_called_book_is_not_the_books(self, package: Path) -> None:
-        (package.parent / "book").mkdir()
-        assert tl.profile.book_folder() == package / "_book"
-        (package.parent / "book" / "index.md").touch()
-        assert tl.profile.book_folder() == package.parent / "book"

@@ -1,187 +1,254 @@
-"""A stored table comes back as it was, with all that another person needs to make it again."""
+"""A stored table comes back as it was, with a note on each row, and live runs are held against it."""
 
 from __future__ import annotations
 
+import csv
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
-import torch
 
-from tlhelpers import profile, results
+from tlhelpers import _paths
+from tlhelpers.book import _render, _results
+from tlhelpers.stats import prediction_interval
 
-FIELDS = ["command", "code", "machine", "python", "packages", "threads", "profile", "seeds", "seconds"]
+STORED = Path(__file__).parents[2] / "book" / "results"
+FIELDS = [
+    "commit", "diff", "script", "packages", "versions", "python", "threads", "device", "precision", "machine",
+    "profile", "command", "known",
+]  # fmt: skip
+NOTE: dict[str, Any] = {
+    "commit": "abc1234",
+    "diff": None,
+    "script": "0123abcd",
+    "packages": "89efcdab",
+    "versions": {"torch": "2.14.1", "numpy": "2.4.6"},
+    "python": "3.11.7",
+    "threads": 1,
+    "device": "cpu",
+    "precision": "float32",
+    "machine": "Linux x86_64, 2 cores",
+    "profile": "offline",
+    "command": "python -m benchmarks tried",
+    "known": "row",
+}
+LINES = [
+    "strategy,labels,seed,auroc,rate,seconds,note",
+    "frozen,100,0,0.75,0.0003,90,00000001",
+    "frozen,100,1,0.8125,0.0003,30.5,00000001",
+    "frozen,100,2,0.78,0.0003,,00000001",
+    "tuned,100,0,0.9,0.001,59.5,1e234567",
+]
 
 
 @pytest.fixture(autouse=True)
-def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Let the book lie in an empty folder, outside of any repository."""
-    monkeypatch.setattr(profile, "book_folder", lambda: tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    results._revision.cache_clear()
-    yield tmp_path
-    results._revision.cache_clear()
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the book hold one table, ``tried``; return the folder of tables."""
+    where = tmp_path / "results"
+    where.mkdir()
+    write(
+        where,
+        LINES,
+        {"00000001": NOTE, "1e234567": NOTE | {"commit": "def5678", "diff": "99aa99aa", "threads": 2}},
+    )
+    monkeypatch.setattr(_paths, "book_folder", lambda: tmp_path)
+    return where
+
+
+def write(where: Path, lines: list[str], notes: dict[str, Any], name: str = "tried") -> None:
+    (where / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    (where / f"{name}.json").write_text(json.dumps({"notes": notes}))
 
 
 @pytest.fixture
-def runs() -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "strategy": ["frozen", "two-stage", "frozen", "two-stage"],
-            "seed": [1, 1, 0, 0],
-            "auroc": [0.8125, 0.912345, 0.75, float("nan")],
-            "seconds": [1.25, 30.5, 1.5, 28.0],
-        }
+def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, str], dict[str, Any]]]:
+    """Collect data and metadata of what is displayed."""
+    outputs: list[tuple[dict[str, str], dict[str, Any]]] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, metadata, raw: outputs.append((data, metadata)))
+    return outputs
+
+
+class TestResults:
+    def test_a_table_comes_without_its_notes_which_stand_beside_it(self) -> None:
+        runs = _results.results("tried")
+        assert runs.columns.tolist() == ["strategy", "labels", "seed", "auroc", "rate", "seconds"]
+        assert runs["auroc"].tolist() == [0.75, 0.8125, 0.78, 0.9] and pd.isna(runs.loc[2, "seconds"])
+        assert list(runs.attrs["notes"]) == ["00000001", "1e234567"]
+        assert runs.attrs["notes"]["00000001"] == NOTE
+
+    def test_a_missing_table_says_how_to_make_it(self, folder: Path) -> None:
+        message = rf"no stored result 'other' in {re.escape(str(folder))}; make it with 'make results'"
+        for function in (_results.results, _results.card, _results.facts):
+            with pytest.raises(FileNotFoundError, match=message):
+                function("other")
+
+    @pytest.mark.parametrize(
+        ("line", "note"), [("tuned,100,1,0.9,0.001,1,", "''"), ("tuned,100,1,0.9,0.001,1,ffffffff", "'ffffffff'")]
     )
+    def test_a_row_without_a_note_is_named(self, folder: Path, line: str, note: str) -> None:
+        write(folder, [*LINES, line], {"00000001": NOTE, "1e234567": NOTE})
+        for function in (_results.results, _results.card):
+            with pytest.raises(
+                ValueError, match=rf"table tried\.csv, row 5: its note {note} is not in tried\.json"
+            ):
+                function("tried")
+
+    def test_a_table_without_notes_is_named(self, folder: Path) -> None:
+        (folder / "tried.json").unlink()
+        with pytest.raises(
+            ValueError, match=r"table tried\.csv, row 1: its note '00000001' is not in tried\.json"
+        ):
+            _results.results("tried")
+        write(folder, [line.rpartition(",")[0] for line in LINES], {"00000001": NOTE})
+        with pytest.raises(ValueError, match=r"table tried\.csv, row 1: its note None"):
+            _results.results("tried")
 
 
-class TestRoundTrip:
-    def test_a_table_comes_back_as_it_was(self, runs: pd.DataFrame) -> None:
-        results.save("tried", runs, "python -m tried")
-        pd.testing.assert_frame_equal(results.load("tried"), runs)
+class TestCard:
+    def test_a_line_tells_rows_seeds_minutes_and_code(self, shown: list[Any]) -> None:
+        _results.card("tried")
+        ((data, metadata),) = shown
+        assert metadata == {"tlhelpers": {"card": ["tried"]}}
+        line = (
+            "Stored runs: tried (4 rows, seeds 0 to 2, 3 minutes, code abc1234, def5678 and uncommitted changes)."
+        )
+        assert line in data["text/html"].partition("<details>")[0]
+        assert data["text/plain"].startswith(line)
 
-    def test_the_index_is_not_stored(self, runs: pd.DataFrame) -> None:
-        results.save("tried", runs.set_index(pd.Index([7, 8, 9, 10])), "python -m tried")
-        assert results.load("tried").columns.tolist() == runs.columns.tolist()
+    def test_a_fold_tells_the_rest(self, shown: list[Any]) -> None:
+        _results.card("tried")
+        fold = shown[0][0]["text/html"].partition("<details>")[2]
+        for text in (
+            NOTE["command"],
+            NOTE["machine"],
+            "threads: 1, 2",
+            "device: cpu",
+            "torch 2.14.1",
+            "Python 3.11.7",
+        ):
+            assert text in fold and text in shown[0][0]["text/plain"]
+        assert "with each row" in fold
 
-    def test_six_digits_are_kept(self, runs: pd.DataFrame) -> None:
-        results.save("tried", runs.assign(auroc=2 / 3), "python -m tried")
-        assert results.load("tried")["auroc"].tolist() == [0.666667] * 4
+    def test_what_is_not_known_is_not_made_up(self, folder: Path) -> None:
+        old = NOTE | {"device": None, "precision": None, "diff": "unknown", "known": "table"}
+        write(folder, LINES[:2], {"00000001": old})
+        facts = _results.facts("tried")
+        assert "device: not noted; precision: not noted" in facts["Machine"]
+        assert facts["Code"] == "abc1234 and uncommitted changes"
+        assert "earlier rows may differ" in facts["Noted"]
+        write(folder, LINES[:2], {"00000001": old | {"commit": None, "diff": None}})
+        assert _results.facts("tried")["Code"] == "not noted"
 
-    def test_its_provenance_comes_with_it(self, runs: pd.DataFrame) -> None:
-        results.save("tried", runs, "python -m tried")
-        assert results.load("tried").attrs["provenance"] == results.provenance(runs, "python -m tried")
+    def test_several_tables_share_a_card(self, folder: Path, shown: list[Any]) -> None:
+        write(folder, LINES[:3], {"00000001": NOTE}, name="again")
+        _results.card("tried", "again")
+        html = shown[0][0]["text/html"]
+        assert "tried (4 rows" in html and "again (2 rows, seeds 0, 1, 2 minutes" in html
+        assert html.count("<details>") == 1 and html.count("<dl>") == 2
 
-    def test_more_may_be_said_in_the_provenance(self, runs: pd.DataFrame) -> None:
-        results.save("tried", runs, "python -m tried", extra={"note": "a first try", "machine": "mine"})
-        found = results.load("tried").attrs["provenance"]
-        assert found == results.provenance(runs, "python -m tried") | {"note": "a first try", "machine": "mine"}
+    def test_it_can_be_made_again_with_a_link_to_the_page(self, shown: list[Any]) -> None:
+        _results.card("tried")
+        data, metadata = shown[0]
+        assert _render.rerender(metadata["tlhelpers"]) == data
+        linked = _render.rerender(metadata["tlhelpers"], made="how.html")
+        assert linked is not None and f'<a href="how.html">{_render.MADE}</a>' in linked["text/html"]
 
-    def test_saving_again_replaces_table_and_provenance(self, runs: pd.DataFrame) -> None:
-        results.save("tried", runs.iloc[:2], "python -m tried")
-        results.save("tried", runs, "python -m again")
-        found = results.load("tried")
-        assert len(found) == 4 and found.attrs["provenance"]["command"] == "python -m again"
+    @pytest.mark.parametrize(
+        ("numbers", "text"),
+        [
+            ([0], "0"),
+            ([0, 1], "0, 1"),
+            ([2, 0, 1], "0 to 2"),
+            ([100, 0, 1, 2, 3], "0 to 3, 100"),
+            ([3, 5], "3, 5"),
+        ],
+    )
+    def test_seeds_are_written_as_people_do(self, numbers: list[int], text: str) -> None:
+        assert _results._ranges(numbers) == text
 
 
-class TestFiles:
-    def test_results_lie_in_the_book(self, book: Path) -> None:
-        assert results.folder() == book / "results"
+class TestCheck:
+    @pytest.fixture
+    def cell(self) -> dict[str, Any]:
+        return {"strategy": "frozen", "labels": 100, "rate": 3e-4}
 
-    def test_the_path_of_the_csv_is_given_and_nothing_else_is_left(self, book: Path, runs: pd.DataFrame) -> None:
-        path = results.save("tried", runs, "python -m tried")
-        assert path == book / "results" / "tried.csv"
-        assert {file.name for file in path.parent.iterdir()} == {"tried.csv", "tried.json"}
-
-    def test_they_are_plain_text(self, book: Path, runs: pd.DataFrame) -> None:
-        path = results.save("tried", runs, "python -m tried")
-        assert path.read_text().splitlines()[:2] == ["strategy,seed,auroc,seconds", "frozen,1,0.8125,1.25"]
-        text = path.with_suffix(".json").read_text()
-        assert list(json.loads(text)) == FIELDS and text.endswith("}\n")
-
-    def test_a_missing_result_says_how_to_make_it(self, book: Path) -> None:
-        message = rf"no stored result 'tried' in {re.escape(str(book / 'results'))}; make it with 'make results'"
-        with pytest.raises(FileNotFoundError, match=message):
-            results.load("tried")
-
-    def test_nothing_is_not_stored(self, book: Path, runs: pd.DataFrame) -> None:
-        for nothing in (runs.iloc[:0], pd.DataFrame(), runs.drop(columns="seed")):
-            with pytest.raises(ValueError, match="tried: nothing to store; give one row a run, with its seed"):
-                results.save("tried", nothing, "python -m tried")
-        assert not results.folder().exists()
-
-    def test_numbers_never_stand_beside_the_provenance_of_others(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    def test_a_run_that_fits_says_so_in_a_line(
+        self, cell: dict[str, Any], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(results, "folder", lambda: tmp_path)
-        results.save("tried", pd.DataFrame({"seed": [0], "auroc": [0.5]}), "first")
-        with pytest.raises(TypeError):
-            results.save("tried", pd.DataFrame({"seed": [1], "auroc": [0.9]}), "second", extra={"p": Path("a")})
-        kept = results.load("tried")
-        assert kept["auroc"].tolist() == [0.5] and kept.attrs["provenance"]["command"] == "first"
+        _results.check({"auroc": 0.76}, "tried", seed=0, **cell)
+        _results.check(pd.Series({"auroc": 0.85}), "tried", **cell)
+        assert capsys.readouterr().out == "the live run agrees with the stored ones\n" * 2
 
+    def test_a_run_far_from_that_of_its_seed_does_not(self, cell: dict[str, Any]) -> None:
+        with pytest.raises(
+            AssertionError, match=r"'tried'.*auroc 0\.8000 is farther than 0\.03 from the stored 0\.75"
+        ):
+            _results.check({"auroc": 0.8}, "tried", seed=0, **cell)
+        _results.check({"auroc": 0.8}, "tried", tolerance=0.06, seed=0, **cell)
 
-class TestProvenance:
-    def test_it_tells_command_seeds_and_seconds(self, runs: pd.DataFrame) -> None:
-        found = results.provenance(runs, "python -m tried")
-        assert list(found) == FIELDS
-        assert found["command"] == "python -m tried"
-        assert found["seeds"] == [0, 1] and found["seconds"] == 61
+    def test_a_run_unlike_all_seeds_does_not(self, cell: dict[str, Any]) -> None:
+        expected = prediction_interval([0.75, 0.8125, 0.78])
+        _results.check({"auroc": expected.high - 1e-6}, "tried", **cell)
+        with pytest.raises(AssertionError, match=rf"auroc .* is outside of {re.escape(str(expected))}"):
+            _results.check({"auroc": expected.high + 1e-3}, "tried", **cell)
+        with pytest.raises(AssertionError, match="is outside of"):
+            _results.check({"auroc": expected.high + 1e-3}, "tried", tolerance=1, seed=0, **cell)
 
-    def test_without_times_the_seconds_are_unknown(self, runs: pd.DataFrame) -> None:
-        assert results.provenance(runs.drop(columns="seconds"), "c")["seconds"] is None
+    def test_seeds_that_agree_leave_room_for_rounding(self, folder: Path) -> None:
+        same = [f"frozen,100,{seed},1.0,0.0003,1,00000001" for seed in range(3)]
+        write(folder, [LINES[0], *same], {"00000001": NOTE})
+        _results.check({"auroc": 0.996}, "tried", seed=0)
+        with pytest.raises(AssertionError, match="is outside of"):
+            _results.check({"auroc": 0.99}, "tried", seed=0)
 
-    def test_it_tells_the_machine_and_the_versions(self, runs: pd.DataFrame) -> None:
-        found = results.provenance(runs, "c")
-        assert f"{os.cpu_count()} cores" in found["machine"]
-        assert found["python"] == ".".join(map(str, sys.version_info[:3]))
-        assert found["threads"] == torch.get_num_threads()
-        text = {"transformers", "peft"}
-        assert set(found["packages"]) == {"torch", "torchvision", "timm", "scikit-learn", "numpy"} | text
-        assert found["packages"]["scikit-learn"] == metadata.version("scikit-learn")
+    def test_a_value_that_is_not_finite_does_not_fit(self, cell: dict[str, Any]) -> None:
+        with pytest.raises(AssertionError, match="auroc nan"):
+            _results.check({"auroc": float("nan")}, "tried", seed=0, **cell)
 
-    @pytest.mark.parametrize("name", ["offline", "smoke"])
-    def test_it_tells_the_profile(self, runs: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        monkeypatch.setenv("TLHELPERS_PROFILE", name)
-        assert results.provenance(runs, "c")["profile"] == name
-
-    def test_it_can_be_written_as_json(self, runs: pd.DataFrame) -> None:
-        found = results.provenance(runs, "c")
-        assert json.loads(json.dumps(found)) == found
-
-    def test_the_code_is_the_commit_that_the_book_is_at(self, book: Path, runs: pd.DataFrame) -> None:
-        commit(book)
-        found = results.provenance(runs, "c")["code"]
-        assert re.fullmatch(r"[0-9a-f]{7,}", found) and head(book).startswith(found)
-
-    def test_a_commit_made_during_a_long_run_is_not_the_code_that_runs(
-        self, book: Path, runs: pd.DataFrame
+    def test_runs_of_another_profile_are_not_compared(
+        self, cell: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        commit(book)
-        first = results.provenance(runs, "c")["code"]
-        commit(book)
-        assert results.provenance(runs, "c")["code"] == first and not head(book).startswith(first)
+        monkeypatch.setenv("TLHELPERS_PROFILE", "smoke")
+        _results.check({"auroc": 0.1}, "tried", seed=0, **cell)
+        assert "profile offline: nothing to compare with" in capsys.readouterr().out
 
-    def test_code_that_no_commit_holds_is_told(self, book: Path, runs: pd.DataFrame) -> None:
-        commit(book)
-        (book / "benchmarks").mkdir()
-        (book / "benchmarks" / "new.py").write_text("")
-        assert results.provenance(runs, "c")["code"].endswith(" and uncommitted changes")
+    def test_a_cell_picks_one_run_a_seed(self, cell: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r"0 rows of table 'tried' fit .*'labels': 99"):
+            _results.check({"auroc": 0.8}, "tried", **cell | {"labels": 99})
+        with pytest.raises(ValueError, match=r"0 rows of table 'tried' fit .*'seed': 9"):
+            _results.check({"auroc": 0.8}, "tried", seed=9, **cell)
+        with pytest.raises(ValueError, match=r"2 rows of table 'tried' fit .*'labels': 100"):
+            _results.check({"auroc": 0.8}, "tried", labels=100, seed=0)
+        with pytest.raises(ValueError, match=r"4 rows of table 'tried' fit .*'labels': 100"):
+            _results.check({"auroc": 0.8}, "tried", labels=100)
 
-    def test_a_change_that_is_not_code_does_not_count(self, book: Path, runs: pd.DataFrame) -> None:
-        commit(book)
-        (book / "notes.txt").write_text("not code")
-        assert head(book).startswith(results.provenance(runs, "c")["code"])
+    @pytest.mark.parametrize(("live", "more"), [({"f1": 0.5}, {}), ({"auroc": 0.5}, {"model": "a"})])
+    def test_a_missing_column_is_named(self, live: dict[str, float], more: dict[str, Any]) -> None:
+        with pytest.raises(KeyError, match=r"missing in table 'tried'; there are \['strategy', 'labels', 'seed'"):
+            _results.check(live, "tried", **more)
 
-    def test_outside_of_a_repository_the_code_is_unknown(self, runs: pd.DataFrame) -> None:
-        assert results.provenance(runs, "c")["code"] == "unknown"
-
-    def test_without_git_the_code_is_unknown(
-        self, book: Path, runs: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        commit(book)
-        monkeypatch.setenv("PATH", str(book))
-        assert results.provenance(runs, "c")["code"] == "unknown"
-
-
-def git(folder: Path, *command: str) -> str:
-    who = ["-c", "user.name=Test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", *who, *command], cwd=folder, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    def test_live_and_stored_stand_beside_each_other(self, cell: dict[str, Any]) -> None:
+        expected = str(prediction_interval([0.75, 0.8125, 0.78]))
+        table = _results.beside({"auroc": 0.7654321}, "tried", seed=1, **cell).round(3)
+        assert table.to_dict("index") == {
+            "auroc": {"live": 0.765, "stored, seed 1": 0.812, "a new run should fall in": expected}
+        }
+        table = _results.beside({"auroc": 0.7654321}, "tried", **cell)
+        assert table.columns.tolist() == ["live", "a new run should fall in"]
 
 
-def commit(folder: Path) -> None:
-    """Make a commit in ``folder``, a repository of its own."""
-    git(folder, "init", "--quiet")
-    git(folder, "commit", "--quiet", "--allow-empty", "--no-verify", f"--message={os.urandom(8).hex()}")
+@pytest.mark.parametrize("path", sorted(STORED.glob("*.csv")), ids=lambda path: path.stem)
+class TestTheBooksTables:
+    def test_each_row_has_a_note(self, path: Path) -> None:
+        rows, notes = _results.read(path)
+        assert {row["note"] for row in rows} == set(notes)
+        with path.open(newline="") as file:
+            assert next(csv.reader(file))[-1] == "note"
 
-
-def head(folder: Path) -> str:
-    return git(folder, "rev-parse", "HEAD")
+    def test_each_note_tells_what_is_known(self, path: Path) -> None:
+        for key, note in _results.read(path)[1].items():
+            assert re.fullmatch("[0-9a-f]{8}", key) and set(note) == set(FIELDS)
+            assert note["known"] in ("row", "table") and note["versions"] and note["command"]

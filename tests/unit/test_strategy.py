@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from tlhelpers import strategy
-from tlhelpers.strategy import BUDGETS, DISTANCES, MODALITIES, SCENARIOS, STRATEGIES, recommend
+from tlhelpers.book import _strategy as strategy
+from tlhelpers.book._strategy import BUDGETS, DISTANCES, MODALITIES, SCENARIOS, STRATEGIES, recommend
 
 BOOK = Path(__file__).parents[2] / "book"
 COUNTS = sorted(
@@ -46,6 +48,52 @@ def test_every_reason_names_a_claim_of_the_book_or_an_entry_of_its_bibliography(
     assert len(cited) > 10
 
 
+def test_the_rules_answer_as_they_did_before_they_were_a_table():
+    # Made by the functions that the rules replaced, one digest of the whole text a cell.
+    stored = json.loads((Path(__file__).parent / "strategy_grid.json").read_text())
+    assert [f"{d}, {m}, {b}" for d, m, b in itertools.product(DISTANCES, MODALITIES, BUDGETS)] == list(stored)
+    for cell, by_count in stored.items():
+        assert [int(count) for count in by_count] == COUNTS
+        for count, digest in by_count.items():
+            text = str(recommend(int(count), *cell.split(", ")))
+            assert hashlib.sha256(text.encode()).hexdigest()[:8] == digest, f"{count} labels, {cell}:\n{text}"
+
+
+def test_a_far_task_with_300_images_in_full():
+    assert recommend(300, "far") == strategy.Recommendation(
+        strategy="last stages",
+        rates=strategy.Rates(1e-3, 3e-4),
+        freeze="stem and early stages; tune about the last third, after the head",
+        compare=("frozen features", "a small network from scratch"),
+        risks=(
+            "validation may prefer the start: tuning then added nothing",
+            "BatchNorm statistics drift although their layers are frozen",
+            "negative transfer: borrowing may be worse than doing without",
+        ),
+        mitigation=(
+            "train the head first, keep the best epoch by validation, the start included",
+            "hold BatchNorm in eval mode at every train() call",
+            "train the small network, too: if it wins, do not borrow",
+        ),
+        reasons=recommend(300, "far").reasons,
+    )
+    assert [reason.source for reason in recommend(300, "far").reasons] == [
+        "kumar2022", "07-moving-batchnorm-spoils-stage-2", "14-scratch-wins-on-digits",
+        "02-prior-hurts-in-the-middle", "04-probe-foretells-gain",
+        "14-small-different-tune-top", "05-far-task-peaks-earlier",
+    ]  # fmt: skip
+
+
+def test_a_text_prototype_in_short():
+    advice = recommend(2_000, "near", "text", "minutes")
+    assert (advice.strategy, advice.freeze, advice.compare) == (
+        "frozen features",
+        "everything but the head",
+        ("counted words and a linear model",),
+    )
+    assert [reason.source for reason in advice.reasons] == ["10-words-beaten", "06-mean-beats-cls", "devlin2019"]
+
+
 def test_every_recommendation_is_complete():
     for inputs in EVERY:
         found = recommend(*inputs)
@@ -57,7 +105,7 @@ def test_every_recommendation_is_complete():
 def test_rates_are_positive_and_the_backbone_is_never_faster_than_the_head():
     for inputs in EVERY:
         rates = recommend(*inputs).rates
-        assert rates.head > 0 and 0 < rates.decay <= 1, inputs
+        assert rates.head > 0, inputs
         assert rates.backbone is None or 0 < rates.backbone <= rates.head, inputs
 
 
@@ -196,9 +244,9 @@ def test_as_text_it_has_one_line_a_field_and_names_its_sources():
     assert "[01-frozen-beats-scratch]" in lines[-1]
 
 
-def test_as_html_it_is_a_table_with_row_headers_and_no_raw_markup(monkeypatch):
-    monkeypatch.setattr(strategy, "BASELINE", strategy.Reason("a < b", "he2019"))
-    page = recommend(500, "near")._repr_html_()
+def test_as_html_it_is_a_table_with_row_headers_and_no_raw_markup():
+    reasons = (strategy.Reason("a < b", "he2019"), strategy.Reason("c", "he2019"))
+    page = dataclasses.replace(recommend(500, "near"), reasons=reasons)._repr_html_()
     assert page.count('<th scope="row">') == 7
     assert "a &lt; b" in page and "a < b" not in page
     assert page.count("<ul>") == page.count("</ul>") >= 1

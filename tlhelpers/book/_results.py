@@ -64,10 +64,10 @@ def check(live: Mapping[str, float], name: str, /, *, tolerance: float = 0.03, *
         return
     apart = []
     for column, value, same, expected in _compared(live, name, cell):
-        # Where all seeds agree the interval has no width.
-        if abs(value - expected.mean) > max(expected.high - expected.mean, 0.005):
+        # Where all seeds agree the interval has no width. Not-a-number is at no distance, and must not pass.
+        if not abs(value - expected.mean) <= max(expected.high - expected.mean, 0.005):
             apart.append(f"{column} {value:.4f} is outside of {expected}, where a new run should fall")
-        elif same is not None and abs(value - same) > tolerance:
+        elif same is not None and not abs(value - same) <= tolerance:
             apart.append(f"{column} {value:.4f} is farther than {tolerance} from the stored {same:.4f}")
     if apart:
         raise AssertionError(f"the live run does not fit table {name!r}, {cell}: {'; '.join(apart)}.")
@@ -92,20 +92,17 @@ def _compared(
 
     from tlhelpers.stats import prediction_interval
 
-    runs = results(name)
+    runs, live = results(name), dict(live)
     if missing := [column for column in [*live, *cell] if column not in runs]:
         raise KeyError(f"column(s) {missing} missing in table {name!r}; there are {list(runs.columns)}.")
     for column, wanted in cell.items():
         if column != "seed":
             runs = runs[np.isclose(runs[column], wanted) if isinstance(wanted, float) else runs[column] == wanted]
-    of_seed = runs[runs["seed"] == cell["seed"]] if "seed" in cell else None
-    if runs.empty or (of_seed is not None and len(of_seed) != 1):
-        count = len(runs if of_seed is None else of_seed)
-        raise ValueError(
-            f"{count} rows of table {name!r} fit {dict(cell)}; name columns and values that pick one a seed."
-        )
-    for column, value in dict(live).items():
-        same = None if of_seed is None else float(of_seed[column].iloc[0])
+    of_seed = runs[runs["seed"] == cell["seed"]] if "seed" in cell else runs
+    if of_seed.empty or runs["seed"].duplicated().any():
+        raise ValueError(f"{len(of_seed)} rows of table {name!r} fit {dict(cell)}; name what picks one a seed.")
+    for column, value in live.items():
+        same = float(of_seed[column].iloc[0]) if "seed" in cell else None
         yield column, float(value), same, prediction_interval(runs[column].dropna().to_numpy())
 
 
@@ -138,7 +135,9 @@ def facts(name: str) -> dict[str, str]:
         values = dict.fromkeys(note.get(field) for note in used)
         return ", ".join("not noted" if value is None else str(value) for value in values)
 
-    codes = dict.fromkeys(f"{note['commit']}{' and uncommitted changes' * bool(note['diff'])}" for note in used)
+    codes = dict.fromkeys(
+        f"{note['commit'] or 'not noted'}{' and uncommitted changes' * bool(note['diff'])}" for note in used
+    )
     packages = {
         f"{package} {version}": None for note in used for package, version in (note["versions"] or {}).items()
     }

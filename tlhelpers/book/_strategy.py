@@ -25,12 +25,7 @@ SCENARIOS: dict[str, tuple[int, str, str, str]] = {
     "a prototype, strategy unknown": (500, "moderate", "image", "minutes"),
 }
 """The seven rows of the guide of chapter 14, with numbers where it has words."""
-LABELS = {
-    "compare": "Compare with",
-    "risks": "Risks",
-    "mitigation": "What to do about them",
-    "reasons": "Because",
-}
+LABELS = {"compare": "Compare with", "mitigation": "What to do about them", "reasons": "Because"}
 
 
 @dataclass(frozen=True)
@@ -46,21 +41,13 @@ class Reason:
 
 @dataclass(frozen=True)
 class Rates:
-    """Learning rates to begin a search with, as :func:`tlhelpers.train.param_groups` takes them.
-
-    ``backbone`` is ``None`` when nothing but the head is trained; ``decay`` is the factor from one stage to the
-    one below.
-    """
+    """Learning rates to begin a search with; ``backbone`` is ``None`` when nothing but the head is trained."""
 
     head: float
     backbone: float | None = None
-    decay: float = 1.0
 
     def __str__(self) -> str:
-        if self.backbone is None:
-            return f"head {self.head:g}"
-        falling = f", times {self.decay:g} a stage downward" if self.decay < 1 else ""
-        return f"head {self.head:g}, backbone {self.backbone:g}{falling}"
+        return f"head {self.head:g}" + (f", backbone {self.backbone:g}" if self.backbone is not None else "")
 
 
 @dataclass(frozen=True)
@@ -112,11 +99,8 @@ def recommend(n_labels: int, distance: str, modality: str = "image", budget: str
         raise TypeError(f"n_labels is {n_labels!r}; give a whole number of labeled examples.")
     if n_labels < 2:
         raise ValueError(f"n_labels={n_labels}; a classifier needs an example of two classes or more.")
-    for name, value, known in (
-        ("distance", distance, DISTANCES),
-        ("modality", modality, MODALITIES),
-        ("budget", budget, BUDGETS),
-    ):
+    asked = {"distance": (distance, DISTANCES), "modality": (modality, MODALITIES), "budget": (budget, BUDGETS)}
+    for name, (value, known) in asked.items():
         if value not in known:
             raise ValueError(f"{name}={value!r}; give one of {', '.join(known)}.{_hint(value)}")
     n = int(n_labels)

@@ -129,7 +129,7 @@ def load(name: str | Path) -> ImageSet:
     """
     if name == "elpv":
         cells = _elpv()
-        return ImageSet(cells.images, cells.labels.copy(), cells.classes)
+        return ImageSet(list(cells.images), cells.labels.copy(), cells.classes)
     if Path(name).is_dir():
         return from_folder(name)
     raise FileNotFoundError(

@@ -175,6 +175,7 @@ def pieces(
     side: int,
     seed: int,
     shares: tuple[float, float] = (0.3, 0.5),
+    *,
     turned: bool = False,
 ) -> ImageSet:
     """Return gray squares cut from one side of each photograph, labeled with where they come from.

@@ -27,6 +27,7 @@ def maximize(
     channels: Sequence[int],
     side: int = 128,
     steps: int = 96,
+    *,
     rate: float = 0.05,
     seed: int = 0,
 ) -> np.ndarray:

@@ -83,6 +83,7 @@ def encode(
     batch_size: int = 64,
     max_length: int = 64,
     layer: int = -1,
+    *,
     cache: Path | None = None,
 ) -> torch.Tensor:
     """Return one vector a sentence, ``[N, D]`` float32 on the CPU: the mean over its tokens.

@@ -13,12 +13,14 @@ from ._checks import (
     check_rates,
     check_steady,
     untouched,
+    wanted_statistics,
 )
 from ._groups import check_groups, param_groups, warmup_cosine
 from ._huggingface import (
     ProgressBar,
     build_trainer,
     evaluate_trainer,
+    has_bf16,
     masked_lm,
     text_classifier,
     tokenized,
@@ -54,6 +56,7 @@ __all__ = [
     "fisher",
     "fit",
     "fit_head",
+    "has_bf16",
     "l2sp",
     "masked_lm",
     "param_groups",
@@ -67,5 +70,6 @@ __all__ = [
     "trainer_metrics",
     "trainer_settings",
     "untouched",
+    "wanted_statistics",
     "warmup_cosine",
 ]

@@ -46,6 +46,7 @@ def before_training(
     val: Batches | None = None,
     optimizer: torch.optim.Optimizer | None = None,
     transform: Any = None,
+    *,
     pretrained: bool = True,
     limit: int = 1000,
 ) -> list[Finding]:
@@ -65,14 +66,14 @@ def before_training(
     with untouched(net, train, val):
         x, y = _read(train, limit)
         few = x[:32], y[:32]
-        found = check_inputs(x, wanted(net, transform)) + check_labels(y)
+        found = check_inputs(x, wanted_statistics(net, transform)) + check_labels(y)
         known = x.is_floating_point() and not y.is_floating_point() and y.min() >= 0
         sizes = check_head_size(net, *few) if known else found
         if sizes:  # what follows would fail on these
             return found + [one for one in sizes if one not in found]
         if val is not None:
             held = _read(val, limit)
-            found += check_inputs(held[0], wanted(net, transform)) + check_copies(x, held[0])
+            found += check_inputs(held[0], wanted_statistics(net, transform)) + check_copies(x, held[0])
             found += check_labels_fit(net, (x, y), held) if pretrained else []
         found += check_frozen_norms(net)
         if optimizer is not None:
@@ -80,7 +81,7 @@ def before_training(
         return found + check_first_loss(net, *few) + check_steady(net.eval(), few[0])
 
 
-def wanted(net: nn.Module, transform: Any = None) -> Wanted:
+def wanted_statistics(net: nn.Module, transform: Any = None) -> Wanted:
     """Return mean and standard deviation of the first step of ``transform`` that has them, or those timm notes."""
     config = getattr(getattr(net, "net", net), "pretrained_cfg", None) or {}
     if transform is None and {"mean", "std"} <= set(config):

@@ -48,7 +48,8 @@ def fit(
             are worth keeping, as after a first stage; new weights are not.
         penalty: called at each step; what it returns, a number that depends on the weights, is added to the loss
             that trains, not to those that are reported, as :func:`ewc`.
-        before_epoch: called with the number of each epoch, from 1, before its first batch: the place to unfreeze.
+        before_epoch: called with the number of each epoch, from 1, once the network is in train mode and before its
+            first batch: the place to unfreeze, or to hold layers in eval mode.
 
     Returns:
         One row an epoch: ``epoch`` (from 1, or from 0), ``train_loss`` (mean over its images; NaN in epoch 0),
@@ -72,6 +73,7 @@ def fit(
         start = time.perf_counter()
         train_loss = float("nan")
         if epoch:
+            net.train()  # frozen stages of a Backbone stay in eval mode
             if before_epoch is not None:
                 before_epoch(epoch)
             train_loss = _epoch(net, train, criterion, optimizer, epoch, batch_scheduler, penalty)
@@ -107,8 +109,6 @@ def _epoch(
     batch_scheduler: torch.optim.lr_scheduler.LRScheduler | None,
     penalty: Callable[[], torch.Tensor] | None,
 ) -> float:
-    # At every epoch, because evaluation switched the mode; frozen stages stay in eval (see backbones).
-    net.train()
     device, total, count = device_of(net), 0.0, 0
     for number, (x, y) in enumerate(batches, start=1):
         x, y = to_device(x, device), y.to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from collections import Counter
@@ -219,8 +220,15 @@ class TestLoad:
         assert np.bincount(images.labels).tolist() == [1508 + 295, 106 + 715]
         assert {image.shape for image in images.images} == {(300, 300)}
 
-    def test_the_packaged_cells_are_read_once(self) -> None:
-        assert tl.data.load("elpv") is tl.data.load("elpv")
+    def test_the_packaged_cells_are_read_once_and_no_caller_can_spoil_them_for_another(self) -> None:
+        first, second = tl.data.load("elpv"), tl.data.load("elpv")
+        assert first.images[0] is second.images[0]
+        with pytest.raises(ValueError, match="read-only"):
+            first.images[0][:] = 0
+        first.labels[:] = 0
+        first.images.reverse()
+        assert second.labels.any() and tl.data.load("elpv").labels.any()
+        assert second.images[0] is tl.data.load("elpv").images[0] is not first.images[0]
 
     def test_a_folder_may_be_named(self, folder: Path) -> None:
         for name in (folder, str(folder)):
@@ -418,14 +426,6 @@ class TestSubset:
         with pytest.raises(ValueError, match=rf"size={size}: give a number from 2 to 200"):
             tl.data.subset(numbered(self.LABELS), size, seed=0)
 
-
-def test_a_cell_is_flipped_in_each_of_four_ways() -> None:
-    torch.manual_seed(0)
-    image = torch.arange(12.0).reshape(3, 2, 2)
-    ways = {str(image.flip(dims).tolist()) for dims in ([], [1], [2], [1, 2])}
-    change = tl.data.augment_cells()
-    assert {str(change(image).tolist()) for _ in range(60)} == ways
-
     @pytest.mark.parametrize("labels", [[0] * 19 + [1], [0] * 30 + [1, 2], [0] * 9 + [1] * 5 + [2]])
     def test_rare_classes_are_held_and_nested_at_every_size(
         self, numbered: Make, numbers: Numbers, labels: list[int]
@@ -436,6 +436,34 @@ def test_a_cell_is_flipped_in_each_of_four_ways() -> None:
         assert [len(found) for found in sets] == list(sizes)
         assert all(smaller < larger for smaller, larger in pairwise(sets))
         assert {labels[index] for index in sets[0]} == set(labels)
+
+
+class TestSplitsOfAProfile:
+    @pytest.fixture
+    def p(self, folder: Path) -> tl.profile.Profile:
+        sizes = {"n_train": 20, "n_val": 10, "n_test": 16}
+        return dataclasses.replace(tl.profile.current(), image_data=str(folder), **sizes)
+
+    def test_they_are_the_split_with_training_images_in_the_order_of_subset(self, p: tl.profile.Profile) -> None:
+        found = tl.data.splits(p, 3)
+        whole = tl.data.split(tl.data.load(p.image_data), 20, 10, 16, 3)
+        assert found.val.images == whole.val.images and found.test.images == whole.test.images
+        assert found.train.images == tl.data.subset(whole.train, 20, 3).images
+        assert (
+            sorted(found.train.images) == sorted(whole.train.images) and found.train.images != whole.train.images
+        )
+
+    def test_fewer_labels_are_the_first_ones(self, p: tl.profile.Profile) -> None:
+        few, many = tl.data.splits(p, 3, train=8), tl.data.splits(p, 3)
+        assert few.train.images == many.train.images[:8] and few.test.images == many.test.images
+
+
+def test_a_cell_is_flipped_in_each_of_four_ways() -> None:
+    torch.manual_seed(0)
+    image = torch.arange(12.0).reshape(3, 2, 2)
+    ways = {str(image.flip(dims).tolist()) for dims in ([], [1], [2], [1, 2])}
+    change = tl.data.augment_cells()
+    assert {str(change(image).tolist()) for _ in range(60)} == ways
 
 
 class TestLoader:
@@ -489,24 +517,24 @@ class TestLoader:
         assert isinstance(batches.sampler, RandomSampler)
         assert [y.tolist() for _, y in batches] == [[1]]
 
-    @pytest.mark.parametrize(("keep", "times"), [(True, 1), (False, 3)])
-    def test_kept_images_are_transformed_once(self, numbered: Make, keep: bool, times: int) -> None:
+    @pytest.mark.parametrize(("cache", "times"), [(True, 1), (False, 3)])
+    def test_cached_images_are_transformed_once(self, numbered: Make, cache: bool, times: int) -> None:
         calls: Counter[Any] = Counter()
 
         def transform(image: Image.Image) -> torch.Tensor:
             calls[image.getpixel((0, 0))] += 1
             return tensor(image)
 
-        batches = tl.data.loader(numbered([0, 1] * 2), transform, batch_size=2, shuffle=True, keep=keep)
+        batches = tl.data.loader(numbered([0, 1] * 2), transform, batch_size=2, shuffle=True, cache=cache)
         for _ in range(3):
             found = torch.cat([x for x, _ in batches])[:, 0, 0, 0]
             assert sorted(found.tolist()) == [0, 1, 2, 3]
         assert calls == {(number,) * 3: times for number in range(4)}
 
-    @pytest.mark.parametrize("keep", [True, False])
-    def test_the_random_change_is_new_each_time(self, numbered: Make, keep: bool) -> None:
+    @pytest.mark.parametrize("cache", [True, False])
+    def test_the_random_change_is_new_each_time(self, numbered: Make, cache: bool) -> None:
         count = iter(range(100))
-        batches = tl.data.loader(numbered([0, 1]), tensor, augment=lambda x: x + 10 * next(count), keep=keep)
+        batches = tl.data.loader(numbered([0, 1]), tensor, augment=lambda x: x + 10 * next(count), cache=cache)
         found = [next(iter(batches))[0][:, 0, 0, 0].tolist() for _ in range(3)]
         assert found == [[0, 11], [20, 31], [40, 51]]
 
@@ -514,6 +542,6 @@ class TestLoader:
         with pytest.raises(ValueError, match="the image set is empty; there is nothing to load"):
             tl.data.loader(numbered([]), tensor)
 
-    def test_kept_images_need_one_process(self, numbered: Make) -> None:
-        with pytest.raises(ValueError, match=r"keep=True with workers=2: kept images need workers=0"):
-            tl.data.loader(numbered([0, 1]), tensor, keep=True, workers=2)
+    def test_cached_images_need_one_process(self, numbered: Make) -> None:
+        with pytest.raises(ValueError, match=r"cache=True with workers=2: cached images need workers=0"):
+            tl.data.loader(numbered([0, 1]), tensor, cache=True, workers=2)

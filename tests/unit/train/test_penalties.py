@@ -126,7 +126,7 @@ def test_weights_that_do_not_fit_the_start_are_named(linear: nn.Linear) -> None:
         tl.train.ewc(linear, start, {"weight": start["weight"]}, 1.0)
     with pytest.raises(ValueError, match="strength=-1"):
         tl.train.l2sp(linear, start, -1.0)
-    with pytest.raises(ValueError, match="thaw a part"):
+    with pytest.raises(ValueError, match="unfreeze a part"):
         tl.train.fisher(linear.requires_grad_(False), examples(2))
     with pytest.raises(ValueError, match="2 examples and 3 labels"):
         tl.train.fisher(linear, examples(2), torch.zeros(3))

@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import tlhelpers as tl
 from tlhelpers.models import Backbone
+from tlhelpers.train import _loop
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 COLUMNS = [
@@ -151,7 +154,7 @@ class TestMonitor:
             "auroc": [0.9, 0.6, 0.8, 0.7],
         }
         rows = iter([dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)])
-        monkeypatch.setattr(training, "evaluate", lambda *_, **__: next(rows))
+        monkeypatch.setattr(_loop, "evaluate", lambda *_, **__: next(rows))
         history = fit(net, epochs=4, monitor=monitor)
         assert history.loc[history["best"], "epoch"].tolist() == [best]
         assert history[f"val_{monitor}"].tolist() == found[monitor]
@@ -174,7 +177,7 @@ class TestPatience:
 
     def test_a_better_epoch_begins_the_count_again(self, net: nn.Linear, monkeypatch: pytest.MonkeyPatch) -> None:
         losses = iter([3.0, 4.0, 2.0, 2.5, 2.5, 2.5])
-        monkeypatch.setattr(training, "evaluate", lambda *_, **__: {"loss": next(losses)})
+        monkeypatch.setattr(_loop, "evaluate", lambda *_, **__: {"loss": next(losses)})
         history = fit(net, epochs=6, patience=2)
         assert history["epoch"].tolist() == [1, 2, 3, 4, 5] and history["best"].tolist()[2]
 
@@ -189,7 +192,7 @@ class TestOptions:
     def test_the_scheduler_steps_after_each_batch(self, net: nn.Linear) -> None:
         optimizer = sgd(net, rate=0.1)
         halving = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
-        tl.train.fit(net, points(4, 4, 4), points(4), optimizer, epochs=2, scheduler=halving)
+        tl.train.fit(net, points(4, 4, 4), points(4), optimizer, epochs=2, batch_scheduler=halving)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**6)
 
     def test_class_weights_weigh_the_training_loss_alone(self, net: nn.Linear) -> None:
@@ -225,18 +228,28 @@ class TestOptions:
         fit(Spy(2, 2).eval(), epochs=2)
         assert modes == [True, True, False] * 2
 
-    @pytest.mark.parametrize(("shown", "bars"), [("0", False), ("1", True)])
-    def test_the_bar_is_shown_as_the_environment_says(
-        self,
-        net: nn.Linear,
-        shown: str,
-        bars: bool,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
+    def test_something_may_be_done_before_each_epoch_as_stages_join_from_the_top(
+        self, tiny: Callable[[], Backbone]
     ) -> None:
-        monkeypatch.setenv("TLHELPERS_PROGRESS", shown)
+        net, told, joined = tiny(), [], []
+        batches = [(torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 0, 1]))]
+
+        def unfreeze(epoch: int) -> None:
+            told.append((epoch, net.training))
+            joined.append(len(tl.models.unfreeze_from_top(net, epoch)))
+
+        history = tl.train.fit(net, batches, batches, sgd(net), 4, keep_start=True, before_epoch=unfreeze)
+        assert told == [(epoch, True) for epoch in (1, 2, 3, 4)] and joined == [1, 2, 3, 4]
+        assert history["epoch"].tolist() == [0, 1, 2, 3, 4] and history["best"].sum() == 1
+
+    @pytest.mark.parametrize("shown", [True, False])
+    def test_the_bar_is_that_of_tqdm_which_the_environment_hides(
+        self, net: nn.Linear, shown: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        if shown:
+            monkeypatch.setattr(_loop, "tqdm", partial(_loop.tqdm, disable=False))
         fit(net)
-        assert ("2/2" in capsys.readouterr().err) == bars
+        assert ("2/2" in capsys.readouterr().err) == shown
 
     @pytest.mark.parametrize("epochs", [0, -1])
     def test_no_epoch_is_refused(self, net: nn.Linear, epochs: int) -> None:
@@ -426,3 +439,33 @@ def test_a_penalty_trains_but_is_not_reported(net: nn.Linear) -> None:
     assert (held.weight - start).norm() < 0.9 * (free.weight - start).norm()
     zero = fit(copy.deepcopy(free), epochs=1, penalty=lambda: torch.tensor(1e6))
     assert zero["train_loss"].iloc[0] < 10 and one["train_loss"].iloc[0] < 10 and len(other) == 1
+
+
+class TestFitHead:
+    FEATURES, LABELS = torch.cat([x for x, _ in points(20, 21)]), torch.cat([y for _, y in points(20, 21)])
+
+    def heads(self, *seeds: int, **options: object) -> list[nn.Module]:
+        made = []
+        for seed in seeds:
+            torch.manual_seed(0)
+            made.append(nn.Linear(2, 2))
+            rows = self.FEATURES, self.LABELS
+            tl.train.fit_head(made[-1], rows, points(8, seed=1)[0], seed=seed, **options)
+        return made
+
+    def test_it_learns_and_the_seed_decides_the_order(self) -> None:
+        first, again, other = self.heads(0, 0, 1, epochs=3, lr=0.05)
+        assert same(first, again) and not same(first, other)
+        loss = [tl.train.evaluate(*self.heads(0, lr=rate), points(8, seed=1))["loss"] for rate in (1e-6, 0.05)]
+        assert loss[1] < 0.5 * loss[0]
+
+    def test_it_is_fit_with_adamw_and_shuffled_batches(self) -> None:
+        torch.manual_seed(0)
+        by_hand = nn.Linear(2, 2)
+        order = torch.Generator().manual_seed(3)
+        batches = DataLoader(TensorDataset(self.FEATURES, self.LABELS), 32, shuffle=True, generator=order)
+        optimizer = torch.optim.AdamW(by_hand.parameters(), lr=1e-3, weight_decay=0.01)
+        weights = torch.tensor([0.5, 1.5])
+        val = points(8, seed=1)
+        tl.train.fit(by_hand, batches, val, optimizer, 60, patience=10, class_weights=weights)
+        assert same(by_hand, *self.heads(3, class_weights=weights))

@@ -8,6 +8,7 @@ from scipy import signal
 from sklearn.covariance import LedoitWolf
 
 import tlhelpers as tl
+from tlhelpers.data._sounds import PADDED
 
 QUIET = tl.data.Machine(
     speed=25.0,
@@ -89,7 +90,7 @@ def test_a_collection_is_half_normal_on_every_machine() -> None:
 
 def test_mel_filters_cover_the_band_and_sum_to_one() -> None:
     bank = tl.data.mel_bank()
-    frequency = np.fft.rfftfreq(tl.data.PADDED, 1 / tl.data.SOUND_RATE)
+    frequency = np.fft.rfftfreq(PADDED, 1 / tl.data.SOUND_RATE)
     assert bank.min() >= 0 and np.allclose(bank.sum(axis=1), 1)
     centers = bank @ frequency
     assert (np.diff(centers) > 0).all() and np.diff(centers)[-1] > 4 * np.diff(centers)[0]
@@ -99,9 +100,7 @@ def test_a_tone_shows_as_one_line_at_its_height() -> None:
     wave = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(tl.data.SOUND_RATE) / tl.data.SOUND_RATE)
     picture = tl.data.sound_picture(tl.data.sound_levels(wave[None]))[0]
     assert picture.shape == (tl.data.SOUND_SIDE, tl.data.SOUND_SIDE) and picture.dtype == np.uint8
-    expected = int(
-        np.argmin(np.abs(tl.data.mel_bank() @ np.fft.rfftfreq(tl.data.PADDED, 1 / tl.data.SOUND_RATE) - 1000))
-    )
+    expected = int(np.argmin(np.abs(tl.data.mel_bank() @ np.fft.rfftfreq(PADDED, 1 / tl.data.SOUND_RATE) - 1000)))
     rows = tl.data.SOUND_SIDE - 1 - picture.argmax(axis=0)  # low frequencies lie at the bottom
     assert np.abs(rows - expected).max() <= 2
 

@@ -68,7 +68,7 @@ class TestAnyBackbone:
 
     def test_pooled_features_have_the_width_of_the_maps(self, net: Backbone, known: Known) -> None:
         pictures = [np.full((40, 40), 90 * i, dtype=np.uint8) for i in range(3)]
-        features, labels = tl.look.pooled(net, ImageSet(pictures, np.array([0, 1, 0]), ("a", "b")), device="cpu")
+        features, labels = tl.look.pooled(net, ImageSet(pictures, np.array([0, 1, 0]), ("a", "b")))
         assert list(features) == list(net.stages)[:-1] and labels.tolist() == [0, 1, 0]
         assert features[list(features)[-1]].shape == (3, known.last[0])
 

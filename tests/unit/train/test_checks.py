@@ -111,7 +111,7 @@ class TestBeforeTraining:
 
     @pytest.mark.parametrize("name", ["resnet18", "timm/resnet10t"])
     def test_torchvision_and_timm_too(self, name: str, train: Pair) -> None:
-        net = tl.models.load(name, pretrained=False, image_size=32).net
+        net = tl.models.load(name, num_classes=2, pretrained=False, image_size=32).net
         big = nn.functional.interpolate(train[0][:40], 32), train[1][:40]
         found = tl.train.before_training(
             net, batches(big), None, torch.optim.SGD(net.parameters(), 0.1), _norm(*HALF)
@@ -164,10 +164,10 @@ class TestInputs:
         assert tl.train.check_inputs(train[0] * 255, None) == []
 
     def test_the_demand_is_read_from_transform_or_timm(self, tiny: Make) -> None:
-        assert tl.train.wanted(nn.Linear(2, 2)) is None
-        assert tuple(tl.train.wanted(tiny())[0]) == HALF[0]  # type: ignore[index]
-        assert tl.train.wanted(tl.models.load("efficientnet_lite0", image_size=32).net) == HALF
-        assert tuple(tl.train.wanted(tiny(), _norm((0.1,) * 3, (0.2,) * 3))[1]) == (0.2,) * 3  # type: ignore[index]
+        assert tl.train.wanted_statistics(nn.Linear(2, 2)) is None
+        assert tuple(tl.train.wanted_statistics(tiny())[0]) == HALF[0]  # type: ignore[index]
+        assert tl.train.wanted_statistics(tl.models.load("efficientnet_lite0", image_size=32).net) == HALF
+        assert tuple(tl.train.wanted_statistics(tiny(), _norm((0.1,) * 3, (0.2,) * 3))[1]) == (0.2,) * 3  # type: ignore[index]
 
 
 class TestLabels:

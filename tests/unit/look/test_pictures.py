@@ -1,4 +1,4 @@
-"""Pictures of what a network looks for: pieces that share no pixel, channels that get what excites them."""
+"""Pictures of what a network looks for: channels get what excites them."""
 
 from __future__ import annotations
 
@@ -10,88 +10,6 @@ from torch import nn
 import tlhelpers as tl
 from tlhelpers.data import ImageSet
 from tlhelpers.models import Backbone
-
-
-class TestPhotographs:
-    def test_they_come_with_the_packages_and_are_rgb(self) -> None:
-        found = tl.data.photographs()
-        assert len(found) == 8 and all(p.dtype == np.uint8 and p.shape[2:] == (3,) for p in found.values())
-
-    def test_textures_are_three(self) -> None:
-        assert list(tl.data.textures()) == ["brick", "grass", "gravel"]
-
-
-class TestPieces:
-    @pytest.fixture
-    def places(self) -> dict[str, np.ndarray]:
-        """Return photographs in which the gray value tells column or row."""
-        ramp = np.tile(np.arange(200, dtype=np.uint8), (200, 1))
-        return {"columns": ramp, "rows": ramp.T.copy()}
-
-    def test_they_are_labeled_with_their_photograph(self, places: dict[str, np.ndarray]) -> None:
-        found = tl.data.pieces(places, 5, 0, seed=0)
-        assert found.classes == ("columns", "rows") and found.labels.tolist() == [0] * 5 + [1] * 5
-
-    @pytest.mark.parametrize("seed", range(4))
-    def test_no_pixel_lies_in_pieces_of_both_sides(self, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        size = 60
-        number = np.arange(size * size).reshape(size, size)
-        seen: dict[int, set[int]] = {0: set(), 1: set()}
-        for side in (0, 1):
-            # Each pixel is found again by looking where its neighborhood was cut.
-            rng = np.random.default_rng(9)
-            noise = rng.integers(0, 256, size=(size, size), dtype=np.uint8)
-            for piece in cut_places(noise, side, seed):
-                y, x, length = piece
-                seen[side] |= set(number[y : y + length, x : x + length].ravel().tolist())
-        assert seen[0] and seen[1] and not seen[0] & seen[1]
-
-    def test_brightness_and_contrast_say_nothing(self) -> None:
-        rng = np.random.default_rng(0)
-        dark = rng.normal(40, 4, size=(120, 120)).clip(0, 255).astype(np.uint8)
-        found = tl.data.pieces({"dark": dark, "bright": dark + 180}, 20, 0, seed=0)
-        means = np.array([piece.mean() for piece in found.images])
-        spreads = np.array([piece.std() for piece in found.images])
-        assert means.min() > 105 and means.max() < 150 and spreads.min() > 30
-        assert abs(means[:20].mean() - means[20:].mean()) < 10
-
-    def test_turned_pieces_are_full(self) -> None:
-        white = np.full((100, 100), 250, dtype=np.uint8)
-        white[::2] = 240
-        for piece in tl.data.pieces({"white": white}, 8, 0, seed=1, turned=True).images:
-            # A black corner from outside would lie many deviations below all others.
-            values = piece.astype(float)
-            assert values.min() > values.mean() - 3 * values.std()
-
-    def test_a_seed_sets_them(self, places: dict[str, np.ndarray]) -> None:
-        first, again, other = (tl.data.pieces(places, 3, 0, seed=s) for s in (0, 0, 1))
-        assert all(np.array_equal(a, b) for a, b in zip(first.images, again.images, strict=True))
-        assert any(a.shape != b.shape or (a != b).any() for a, b in zip(first.images, other.images, strict=True))
-
-    @pytest.mark.parametrize(
-        ("settings", "message"),
-        [({"side": 2}, "side=2; a line has sides 0 and 1"), ({"shares": (0.3, 0.8)}, "0.5 or less, above 0")],
-        ids=["side", "size"],
-    )
-    def test_what_cannot_be_cut_is_refused(
-        self, places: dict[str, np.ndarray], settings: dict, message: str
-    ) -> None:
-        with pytest.raises(ValueError, match=message):
-            tl.data.pieces(places, 2, **({"side": 0, "seed": 0} | settings))
-
-
-def cut_places(noise: np.ndarray, side: int, seed: int) -> list[tuple[int, int, int]]:
-    """Return where pieces were cut from an image of noise, found by comparing them with it."""
-    found = []
-    for piece in tl.data.pieces({"noise": noise}, 12, side, seed).images:
-        length = len(piece)
-        windows = np.lib.stride_tricks.sliding_window_view(noise.astype(float), (1, length))[: 61 - length, :, 0]
-        for first in (piece[0].astype(float), piece[0, ::-1].astype(float)):
-            scaled = (windows - windows.mean(2, keepdims=True)) / windows.std(2, keepdims=True)
-            fit = scaled @ (first - first.mean()) / first.std() / length
-            found += [(y, x, length) for y, x in np.argwhere(fit > 0.9).tolist()]
-    assert len(found) == 12
-    return found
 
 
 class Edges(nn.Module):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tlhelpers import fetch
+from tlhelpers.data import _fetch as fetch
 
 Run = subprocess.CompletedProcess
 
@@ -57,11 +57,11 @@ def test_what_the_set_up_fetched_is_what_was_pinned() -> None:
 
 
 def test_a_checkout_keeps_its_data_to_itself() -> None:
-    assert fetch.folder() == Path(__file__).resolve().parents[2] / ".cache" / "sentiment"
+    assert fetch.folder() == Path(__file__).resolve().parents[3] / ".cache" / "sentiment"
 
 
 def test_an_installed_package_uses_the_cache_of_its_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch.profile, "book_folder", lambda: tmp_path / "tlhelpers" / "_book")
+    monkeypatch.setattr(fetch, "book_folder", lambda: tmp_path / "tlhelpers" / "_book")
     assert fetch.folder() == Path.home() / ".cache" / "tlhelpers" / "sentiment"
 
 

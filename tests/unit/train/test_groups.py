@@ -70,11 +70,11 @@ class TestGroups:
         assert {id(p) for p in norms} < set(small) and id(net.head.bias) in small
 
     @pytest.mark.parametrize("rate", [0, -1e-3, math.nan])
-    @pytest.mark.parametrize("name", ["head", "backbone"])
+    @pytest.mark.parametrize("name", ["head_lr", "backbone_lr"])
     def test_a_rate_that_is_not_positive_is_named(self, tiny: Make, name: str, rate: float) -> None:
         message = re.escape(f"{name}={rate}: a learning rate is positive; freeze a part to leave it alone")
         with pytest.raises(ValueError, match=message):
-            tl.train.param_groups(tiny(), **{"head": 1e-3, "backbone": 1e-4, name: rate})
+            tl.train.param_groups(tiny(), **{"head_lr": 1e-3, "backbone_lr": 1e-4, name: rate})
 
     @pytest.mark.parametrize("decay", [0, -0.5, 1.01, 2.6, math.nan])
     def test_a_decay_out_of_range_is_named(self, tiny: Make, decay: float) -> None:
@@ -83,7 +83,7 @@ class TestGroups:
 
     def test_nothing_to_train_is_refused(self, tiny: Make) -> None:
         net = tl.models.freeze(tiny(), ["stem", "layer1", "layer2", "head"])
-        with pytest.raises(ValueError, match="no parameter is trained; thaw a stage first"):
+        with pytest.raises(ValueError, match="no parameter is trained; unfreeze a stage first"):
             tl.train.param_groups(net, head_lr=1e-3, backbone_lr=1e-4)
 
 

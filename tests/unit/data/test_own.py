@@ -1,22 +1,16 @@
-"""Data of your own: clear words for what is wrong with it, parts that share nothing, a model that comes back."""
+"""Data of your own: clear words for what is wrong with it, and parts that share nothing."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 import tlhelpers as tl
 from tlhelpers.data import ImageSet
-from tlhelpers.models import Backbone
-from tools import build, notebooks
 
-ROOT = Path(__file__).resolve().parents[2]
 RNG = np.random.default_rng(0)
 
 
@@ -178,114 +172,3 @@ class TestParts:
     def test_a_class_in_too_few_groups_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"class number 1, counted from 0, stands in 1 group.*2 parts need 2"):
             tl.data.parts(np.array([0, 0, 0, 1, 1]), (0.5, 0.5), 0, np.array([0, 1, 2, 3, 3]))
-
-
-class TestBootstrap:
-    def test_the_interval_holds_the_score_and_narrows_with_more_images(self) -> None:
-        def width(count: int) -> float:
-            rng, labels = np.random.default_rng(0), np.tile([0, 1], count // 2)
-            chance = np.clip(labels * 0.3 + 0.35 + rng.normal(0, 0.2, count), 0, 1)
-            found = tl.stats.bootstrap(np.stack([1 - chance, chance], 1), labels, draws=40)["accuracy"]
-            assert found.low < found.mean < found.high and found.n == count
-            return found.high - found.low
-
-        assert width(400) < 0.6 * width(40)
-
-    def test_images_that_repeat_each_other_widen_it(self) -> None:
-        rng = np.random.default_rng(1)
-        few = np.clip(np.tile([0.35, 0.65], 10) + rng.normal(0, 0.2, 20), 0, 1)
-        chance, labels, ties = np.repeat(few, 8), np.repeat(np.tile([0, 1], 10), 8), np.repeat(np.arange(20), 8)
-        both = np.stack([1 - chance, chance], 1)
-        apart, tied = (tl.stats.bootstrap(both, labels, t, draws=60)["accuracy"] for t in (None, ties))
-        assert tied.high - tied.low > 1.5 * (apart.high - apart.low)
-
-    def test_every_draw_holds_every_class_though_each_stands_in_one_group(self) -> None:
-        labels = np.array([0, 0, 1, 1, 2, 2])
-        found = tl.stats.bootstrap(np.eye(3)[[0, 1, 1, 1, 2, 2]], labels, labels * 7, draws=5)
-        assert found["accuracy"].low == found["accuracy"].mean == found["accuracy"].high == 5 / 6
-
-
-class TestSaving:
-    def test_the_network_comes_back_with_its_card(
-        self, tmp_path: Path, tiny: Callable[[], Backbone], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        net = tiny()
-        net.head.weight.data += 1
-        tl.models.save(tmp_path / "out", net.to(memory_format=torch.channels_last), 8, ("a", "b"), note={"n": 3})
-        asked = {}
-
-        def fresh(name: str, num_classes: int, pretrained: bool, image_size: int) -> Backbone:
-            asked.update(name=name, num_classes=num_classes, pretrained=pretrained, image_size=image_size)
-            return tiny()
-
-        monkeypatch.setattr(tl.models.backbones, "load", fresh)
-        again, card = tl.models.load_saved(tmp_path / "out")
-        assert asked == {"name": "tiny", "num_classes": 2, "pretrained": False, "image_size": 8}
-        assert card["classes"] == ["a", "b"] and card["note"] == {"n": 3} and "Normalize" in card["transform"][-1]
-        x = torch.ones(2, 3, 8, 8)
-        assert not again.training and torch.allclose(again(x), net.eval()(x), atol=1e-6)
-
-    def test_other_weights_are_refused(self, tmp_path: Path, tiny: Callable[[], Backbone]) -> None:
-        tl.models.save(tmp_path, tiny(), 8, ("a", "b"))
-        with (tmp_path / tl.models.WEIGHTS).open("ab") as file:
-            file.write(b"x")
-        with pytest.raises(ValueError, match="checksum mismatch"):
-            tl.models.load_saved(tmp_path)
-
-    def test_a_missing_file_is_named(self, tmp_path: Path) -> None:
-        with pytest.raises(FileNotFoundError, match=r"holds no card\.json"):
-            tl.models.load_saved(tmp_path)
-
-
-def run_template(settings: dict[str, object], folder: Path) -> None:
-    """Execute the template with other values in its first cell, as a reader would."""
-    notebook = notebooks.read_source(ROOT / "book" / "17-your-own-data.md")
-    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
-    assert all(f"{name}" in first.source for name in settings)
-    first.source += "\n" + "\n".join(f"{name} = {value!r}" for name, value in settings.items())
-    notebooks.execute(notebook, folder)
-
-
-@pytest.mark.slow
-class TestTemplate:
-    """Slow: the template runs on data that it was not written for."""
-
-    @pytest.fixture(autouse=True)
-    def settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for name, value in build.SETTINGS.items():
-            monkeypatch.setenv(name, value)
-
-    def test_a_folder_of_two_gray_classes_of_any_size_without_groups(self, folder: Path, tmp_path: Path) -> None:
-        for number, path in enumerate(sorted(folder.rglob("*.png"))[::7]):
-            with Image.open(path) as image:
-                image.resize((30 + number, 90)).save(path)
-        out = tmp_path / "model"
-        run_template(
-            {"DATA": str(folder), "GROUP": None, "EPOCHS": 2, "OUT": str(out), "FLIP": False, "IMAGE_SIZE": 64},
-            tmp_path,
-        )
-        card = json.loads((out / "card.json").read_text())
-        assert card["classes"] == ["NORMAL", "PNEUMONIA"] and card["image_size"] == 64
-        assert card["test"]["auroc"][0] > 0.8, "one class is far brighter"
-
-    def test_a_table_of_three_colored_classes_with_groups(self, tmp_path: Path) -> None:
-        rows = ["photo;what;day"]
-        for number in range(90):
-            shape = (50 + number % 5, 60, 3)
-            path = write(tmp_path / "shots" / f"{number}.jpg", shape)
-            with Image.open(path) as image:
-                tint = Image.new("RGB", image.size, ("red", "green", "blue")[number % 3])
-                Image.blend(image, tint, 0.6).save(path)
-            rows.append(f"{number}.jpg;{('rust', 'moss', 'dew')[number % 3]};day {number // 9}")
-        (tmp_path / "list.csv").write_text("\n".join(rows), encoding="utf-8")
-        out = tmp_path / "model"
-        run_template(
-            {"DATA": str(tmp_path / "list.csv"), "IMAGE_COLUMN": "photo", "LABEL_COLUMN": "what", "GROUP": "day",
-             "ROOT": str(tmp_path / "shots"), "EPOCHS": 2, "OUT": str(out), "IMAGE_SIZE": 64, "SEEDS": (1, 2),
-             "NEW": str(tmp_path / "shots" / "0.jpg"), "DISTANCE": "near"},
-            tmp_path,
-        )  # fmt: skip
-        net, card = tl.models.load_saved(out)
-        assert card["classes"] == ["dew", "moss", "rust"] and sum(card["data"]["groups"].values()) == 10
-        assert net(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
-        assert card["test"]["accuracy"][0] > 0.8 and tl.profile.current().backbone == card["backbone"]

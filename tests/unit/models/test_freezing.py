@@ -212,12 +212,12 @@ class TestHoldNorms:
     def test_it_can_be_taken_back(self, tiny: Make) -> None:
         net = tl.models.freeze_norms(tiny().train())
         assert not net.net.bn1.training
-        assert tl.models.freeze_norms(net, held=False) is net
+        assert tl.models.freeze_norms(net, frozen=False) is net
         assert net.net.bn1.training
 
     def test_frozen_stages_stay_held_when_it_is_taken_back(self, tiny: Make) -> None:
         net = tl.models.freeze(tiny().train(), ["stem"])
-        tl.models.freeze_norms(tl.models.freeze_norms(net), held=False)
+        tl.models.freeze_norms(tl.models.freeze_norms(net), frozen=False)
         assert not net.net.bn1.training and net.net.layer1.training
 
     def test_a_wrong_name_leaves_everything_as_it_was(self, tiny: Make) -> None:

@@ -10,6 +10,7 @@ from scipy import optimize, stats
 from sklearn.metrics import balanced_accuracy_score
 
 import tlhelpers as tl
+from tlhelpers.look import _similarity
 
 rng = np.random.default_rng(0)
 
@@ -266,7 +267,7 @@ class TestRankCorrelation:
     def test_many_are_judged_by_random_orders_that_agree_with_the_exact_ones(self, monkeypatch) -> None:
         a, b = rng.normal(size=7), rng.normal(size=7)
         exact = tl.look.rank_correlation(a, b).p
-        monkeypatch.setattr(s, "EXACT_UP_TO", 5)
+        monkeypatch.setattr(_similarity, "EXACT_UP_TO", 5)
         assert tl.look.rank_correlation(a, b, draws=20_000).p == pytest.approx(exact, abs=0.02)
 
     def test_ties_share_their_rank(self) -> None:
