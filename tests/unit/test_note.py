@@ -27,13 +27,19 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict[str, Any], dict[st
     return outputs
 
 
-@pytest.mark.parametrize("value", [0.91, 5, "ahead of", np.float64(0.5), True])
+@pytest.mark.parametrize("value", [0.91, 5, "ahead of", True])
 def test_a_value_is_handed_over_as_glue_does(shown: list[Any], value: object) -> None:
     from myst_nb import glue
 
     _note.note(**{"gain-7": value})
     glue("gain-7", value, display=False)
     assert len(shown) == 2 and shown[0] == shown[1]
+
+
+@pytest.mark.parametrize(("value", "text"), [(np.float64(0.5), "0.5"), (np.int64(3), "3")])
+def test_a_number_of_numpy_is_handed_over_as_a_plain_one(shown: list[Any], value: object, text: str) -> None:
+    _note.note(gain=value)
+    assert shown[0][0] == {_note.PREFIX + "text/plain": text}, "np.float64(0.5) fits no format of the text"
 
 
 def test_several_values_keep_their_order(shown: list[Any]) -> None:

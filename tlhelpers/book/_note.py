@@ -13,12 +13,15 @@ def note(**values: object) -> None:
 
     The text repeats them with the role ``{glue:text}``. Names with a dash go in as ``**{"gain-7": x}``.
     """
+    import numpy as np
     from IPython.core.formatters import format_display_data
     from IPython.display import display
 
     from tlhelpers.stats import Interval
 
     for name, value in values.items():
+        if isinstance(value, np.generic):
+            value = value.item()  # it would print as np.float64(0.5), which no format of the text can read
         data, metadata = format_display_data(str(value) if isinstance(value, Interval) else value)
         metadata["scrapbook"] = {"name": name, "mime_prefix": PREFIX}
         display({PREFIX + kind: text for kind, text in data.items()}, metadata=metadata, raw=True)
