@@ -47,7 +47,7 @@ notebooks: setup ## run every notebook again and compare its outputs; check that
 	@$(NBVAL) $(TWO) --nbval book/*.ipynb
 
 check-book: book ## open the built pages in a browser: errors, requests, accessibility, quiz
-	@$(PYTEST) tests/book
+	@$(PYTEST) $(TWO) tests/book
 
 slow: setup ## rerun stored runs and every exercise's solution (minutes; not part of test)
 	@$(PYTEST) -m slow tests
