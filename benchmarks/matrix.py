@@ -1,15 +1,14 @@
 """Label counts x tasks near and far x strategies x seeds: the stored grid of chapter 14.
 
 Four tasks of 64 by 64 pixels, 25 to 400 labels, four strategies. Every run of a strategy takes the same number of
-steps whatever the labels, watches 100 validation images, and augments nothing. Resumable: a cell that stands in
-the CSV is not run again. ``python -m benchmarks.matrix``
+steps whatever the labels, watches 100 validation images, and augments nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,80 +17,46 @@ from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 import tlhelpers as tl
-from benchmarks import grid, recipes
-from tlhelpers.data import ImageSet, Splits
-from tlhelpers.models import NORMS, Backbone
+from benchmarks import parts, recipes
+from benchmarks.experiment import Cell, Experiment, Row
+from benchmarks.parts import Part
+from tlhelpers.data import CROP_SIDE, ImageSet, Splits
+from tlhelpers.look import Suffix
+from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
-NAME, COMMAND = "matrix", "python -m benchmarks.matrix"
 LABELS = (25, 100, 400)
-VAL, TEST = 100, 400
+SIZES = (max(LABELS), 100, 400)  # images to train on, to watch, to test on
 BATCH = 16
 HEAD_RATE = 1e-3
 # Chosen by validation scores on seed 100, which the table does not hold; see choose.
 # The choice for two-stage was made with 64 steps, a third more than the grid could pay for.
 SCRATCH_RATE, LAST_RATE, ALL_RATE = 1e-3, 1e-3, 1e-4
-FIRST_TUNED = 5  # block from which "last stages" tunes; all below it stays frozen
-STRIPS = ((400, 0.0, 0.4), (VAL, 0.4, 0.6), (TEST, 0.6, 1.0))
+SHARE = 1 / 2  # "last stages" tunes at least this much of all parameters; all below stays frozen
+STRATEGIES = ("scratch", "frozen", "last stages", "two-stage")
 
 
-def photos(seed: int) -> Splits:
-    """Return crops of six photos, asked from which each comes; the parts share no pixel."""
-    rng = np.random.default_rng(seed)
-
-    def draw(count: int, left: float, right: float) -> ImageSet:
-        labels = np.arange(count) % len(tl.data.PHOTOS)
-        names = [tl.data.PHOTOS[label] for label in labels.tolist()]
-        images = [tl.data.crop(tl.data.photo(name), left, right, rng)[0] for name in names]
-        return ImageSet(images, labels, tl.data.PHOTOS)
-
-    return Splits(*(draw(*strip) for strip in STRIPS))
+def in_turn(images: ImageSet) -> ImageSet:
+    """Return the same images, the classes in turn, each in its order; there are as many of each class."""
+    by_class = [np.flatnonzero(images.labels == label) for label in range(len(images.classes))]
+    return images.take(np.stack(by_class, axis=1).ravel())
 
 
-def depth(seed: int) -> Splits:
-    """Return crops of one photo of a garage, asked whether they show something nearer than its median depth."""
-    from skimage.data import stereo_motorcycle
-
-    photo, _, disparity = stereo_motorcycle()
-    middle = np.nanmedian(np.where(np.isfinite(disparity), disparity, np.nan))
-    rng = np.random.default_rng(seed)
-
-    def draw(count: int, left: float, right: float) -> ImageSet:
-        found: dict[int, list[np.ndarray]] = {0: [], 1: []}
-        while min(len(images) for images in found.values()) < count // 2:
-            image, y, x = tl.data.crop(photo, left, right, rng)
-            inside = disparity[y : y + tl.data.CROP_SIDE, x : x + tl.data.CROP_SIDE]
-            found[int(np.median(inside[np.isfinite(inside)]) > middle)].append(image)
-        images = [one for pair in zip(found[0], found[1], strict=False) for one in pair][:count]
-        return ImageSet(images, np.arange(count) % 2, ("far", "near"))
-
-    return Splits(*(draw(*strip) for strip in STRIPS))
-
-
-def defects(seed: int) -> Splits:
-    """Return solar cells, functional or defective."""
-    return tl.data.split(tl.data.load("elpv"), max(LABELS), VAL, TEST, seed)
-
-
-def digits(seed: int) -> Splits:
-    """Return handwritten digits of 8 by 8 pixels."""
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    images = [np.ascontiguousarray(one) for one in (found.images * 255 / 16).round().astype(np.uint8)]
-    return tl.data.split(ImageSet(images, found.target, tuple("0123456789")), max(LABELS), VAL, TEST, seed)
+def depth(seed: int, sizes: tuple[int, int, int]) -> Splits:
+    """Return crops of one photo, near or far."""
+    return Splits(*map(in_turn, tl.data.IMAGE_TASKS["near or far"](seed, sizes=sizes)))
 
 
 TASKS: dict[str, Callable[[int], Splits]] = {
-    "photos": photos,
-    "depth": depth,
-    "defects": defects,
-    "digits": digits,
+    "photos": partial(tl.data.IMAGE_TASKS["photos"], sizes=SIZES),
+    "depth": partial(depth, sizes=SIZES),
+    "defects": partial(tl.data.IMAGE_TASKS["defects"], sizes=SIZES),
+    "digits": partial(tl.data.IMAGE_TASKS["digits"], sizes=SIZES),
 }
 
 
-class Part(NamedTuple):
-    """One part of a task: pixels, what the frozen early blocks make of them, frozen features, labels."""
+class Described(NamedTuple):
+    """One part of a task: pixels, what the frozen early stages make of them, frozen features, labels."""
 
     pixels: torch.Tensor
     middle: torch.Tensor
@@ -99,132 +64,98 @@ class Part(NamedTuple):
     labels: torch.Tensor
 
 
-class Tail(nn.Module):
-    """The last blocks of the packaged network with its head, for what the blocks below left behind."""
-
-    def __init__(self, net: Backbone) -> None:
-        super().__init__()
-        body: Any = net.net
-        self.layers = nn.Sequential(*body.blocks[FIRST_TUNED:], body.conv_head, body.bn2, body.global_pool)
-        self.head = net.head
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits ``[B, C]``."""
-        return self.head(self.layers(x))
-
-    def train(self, mode: bool = True) -> Tail:
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, NORMS):
-                module.eval()
-        return self
-
-
 @lru_cache(maxsize=1)
-def described(task: str, seed: int) -> tuple[tuple[Part, ...], Splits]:
-    """Return train, validation and test part as tensors, so that all runs of a task and seed share the work."""
-    p, splits = tl.profile.current(), TASKS[task](seed)
-    net = tl.models.load(p.backbone, image_size=tl.data.CROP_SIDE).to(memory_format=torch.channels_last).eval()
-    body: Any = net.net
-    parts = []
+def described(p: Profile, task: str, seed: int) -> tuple[tuple[Described, ...], str, tuple[str, ...]]:
+    """Return train, validation and test part as tensors, the first stage that "last stages" tunes, and classes.
+
+    All runs of a task and seed share the work.
+    """
+    splits = TASKS[task](seed)
+    net = tl.models.load(p.backbone, image_size=CROP_SIDE).to(p.device)
+    stage = parts.stage_from(net, SHARE)
+    upper = Suffix(net, stage, CROP_SIDE)
+    kinds = []
     for images in splits:
-        found: list[tuple[torch.Tensor, ...]] = []
-        for x, y in tl.data.loader(images, net.transform, 50):
-            with torch.no_grad():
-                middle = body.bn1(body.conv_stem(x.to(memory_format=torch.channels_last)))
-                for block in body.blocks[:FIRST_TUNED]:
-                    middle = block(middle)
-                found.append((x, middle, Tail(net).eval().layers(middle), y))
-        parts.append(Part(*(torch.cat(column) for column in zip(*found, strict=True))))
-    return tuple(parts), splits
+        pixels = torch.cat([x for x, _ in tl.data.loader(images, net.transform, 50)])
+        middle, labels = tl.look.prefix(net, images, stage, 50)
+        kinds.append(Described(pixels, middle, parts.features_of(upper, middle, 50), labels))
+    return tuple(kinds), stage, splits.train.classes
 
 
-def batches(x: torch.Tensor, y: torch.Tensor, steps: int, seed: int) -> DataLoader:
+def steps_of(part: Part, steps: int, seed: int) -> DataLoader:
     """Return ``steps`` batches that pass over the images as often as it takes, in a new order each time."""
-    pairs, order = TensorDataset(x, y), torch.Generator().manual_seed(seed)
+    pairs, order = TensorDataset(*part), torch.Generator().manual_seed(seed)
     return DataLoader(pairs, BATCH, sampler=RandomSampler(pairs, num_samples=steps * BATCH, generator=order))
 
 
 def fit(
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
-    data: list[tuple[torch.Tensor, torch.Tensor]],
+    data: list[Part],
+    seed: int,
+    *,
     rounds: int,
     steps: int,
-    seed: int,
-    start_counts: bool = False,
+    keep_start: bool = False,
 ) -> recipes.Run:
     """Train for ``rounds`` of ``steps``, keep the best round by validation AUROC, and score the test part."""
-    (x, y), val, test = data
+    train, val, test = data
     history = tl.train.fit(
         net,
-        batches(x, y, steps, seed),
-        list(zip(*(part.split(100) for part in val), strict=True)),
+        steps_of(train, steps, seed),
+        parts.in_order(val, 100),
         optimizer,
         rounds,
-        scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=rounds * steps),
-        class_weights=tl.train.class_weights(y.numpy()),
+        batch_scheduler=recipes.cosine(optimizer, rounds * steps),
+        class_weights=tl.train.class_weights(train[1].numpy()),
         monitor="auroc",
-        keep_start=start_counts,
+        keep_start=keep_start,
     )
-    found = tl.train.predict_proba(net, list(zip(*(part.split(100) for part in test), strict=True)))
-    return recipes.Run(net, history, tl.stats.scores(*found))
+    return recipes.Run(net, history, tl.stats.scores(*tl.train.predict_proba(net, parts.in_order(test, 100))))
 
 
-def scratch(data: list[Part], classes: int, seed: int, rate: float) -> recipes.Run:
+def scratch(data: list[Part], classes: int, p: Profile, seed: int, rate: float) -> recipes.Run:
     """Train the small network of chapter 01 from random weights."""
-    net = recipes.small_cnn(classes).to(memory_format=torch.channels_last)
+    net = recipes.small_cnn(classes).to(memory_format=torch.channels_last).to(p.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
-    return fit(net, optimizer, [(part.pixels, part.labels) for part in data], 8, 30, seed)
+    return fit(net, optimizer, data, seed, rounds=8, steps=30)
 
 
-def frozen(data: list[Part], classes: int, seed: int) -> tuple[Backbone, recipes.Run]:
+def frozen(data: list[Part], classes: int, p: Profile, seed: int) -> tuple[Backbone, recipes.Run]:
     """Train a new head on frozen features; return the whole network, too."""
-    p = tl.profile.current()
-    net = tl.models.load(p.backbone, classes, image_size=tl.data.CROP_SIDE, seed=seed)
-    net.to(memory_format=torch.channels_last)
+    net = tl.models.load(p.backbone, classes, image_size=CROP_SIDE, seed=seed).to(p.device)
     optimizer = torch.optim.AdamW(net.head.parameters(), lr=HEAD_RATE, weight_decay=0.01)
-    return net, fit(net.head, optimizer, [(part.features, part.labels) for part in data], 20, 40, seed)
+    return net, fit(net.head, optimizer, data, seed, rounds=20, steps=40)
 
 
-def tuned(data: list[Part], classes: int, seed: int, rate: float, last_only: bool) -> recipes.Run:
-    """Train the head, then the last blocks or all of them with it, BatchNorm held."""
-    net, _ = frozen(data, classes, seed)
+def tuned(net: Backbone, data: list[Part], seed: int, rate: float, stage: str | None) -> recipes.Run:
+    """Train a network whose head is trained, from a stage on or all of it, BatchNorm held."""
     tl.models.freeze_norms(tl.models.unfreeze(net))
-    if last_only:
-        tl.models.freeze(net, ["stem", *(f"blocks.{number}" for number in range(FIRST_TUNED))])
+    upper = net if stage is None else Suffix(net, stage, CROP_SIDE)
     optimizer = torch.optim.AdamW(tl.train.param_groups(net, head_lr=HEAD_RATE, backbone_lr=rate))
     tl.train.check_groups(net, optimizer)
-    if last_only:
-        inputs = [(part.middle, part.labels) for part in data]
-        return fit(Tail(net), optimizer, inputs, 4, 16, seed, keep_start=True)
-    return fit(net, optimizer, [(part.pixels, part.labels) for part in data], 3, 16, seed, keep_start=True)
+    return fit(upper, optimizer, data, seed, rounds=3 if stage is None else 4, steps=16, keep_start=True)
 
 
-def train(task: str, strategy: str, labels: int, seed: int, rate: float | None = None) -> recipes.Run:
+def train(p: Profile, task: str, strategy: str, labels: int, seed: int, rate: float | None = None) -> recipes.Run:
     """Run one cell, at the chosen rate or at another."""
-    (whole, *rest), splits = described(task, seed)
+    (whole, *rest), stage, classes = described(p, task, seed)
     # Subsets are nested: the 25 lie in the 100, and those in the 400.
-    chosen = tl.data.subset(
-        ImageSet(list(range(len(splits.train))), splits.train.labels, splits.train.classes),  # type: ignore[arg-type]
-        labels,
-        seed,
-    )
-    data = [Part(*(column[torch.tensor(chosen.images)] for column in whole)), *rest]
-    classes = len(splits.train.classes)
+    few = torch.tensor(tl.data.subset(parts.numbered(whole.labels.numpy(), classes), labels, seed).images)
+    data = [Described(*(column[few] for column in whole)), *rest]
+    pixels, middle, features = ([(part[kind], part.labels) for part in data] for kind in range(3))
     tl.seed_everything(seed)
     if strategy == "scratch":
-        return scratch(data, classes, seed, rate or SCRATCH_RATE)
+        return scratch(pixels, len(classes), p, seed, rate or SCRATCH_RATE)
+    net, run = frozen(features, len(classes), p, seed)
     if strategy == "frozen":
-        return frozen(data, classes, seed)[1]
-    last_only = strategy == "last stages"
-    return tuned(data, classes, seed, rate or (LAST_RATE if last_only else ALL_RATE), last_only)
+        return run
+    if strategy == "last stages":
+        return tuned(net, middle, seed, rate or LAST_RATE, stage)
+    return tuned(net, pixels, seed, rate or ALL_RATE, None)
 
 
-STRATEGIES = ("scratch", "frozen", "last stages", "two-stage")
-
-
-def choose() -> pd.DataFrame:
+def choose(p: Profile) -> pd.DataFrame:
     """Return the best validation AUROC of three rates a strategy, 100 labels, on a seed not in the table."""
     tried = {
         "scratch": (1e-3, 2e-3, 5e-3),
@@ -233,7 +164,7 @@ def choose() -> pd.DataFrame:
     }
     rows = [
         {"task": task, "strategy": strategy, "rate": rate}
-        | {"best": float(train(task, strategy, 100, 100, rate).history["val_auroc"].max())}
+        | {"best": float(train(p, task, strategy, 100, 100, rate).history["val_auroc"].max())}
         for task in ("photos", "defects")
         for strategy, rates in tried.items()
         for rate in rates
@@ -241,7 +172,7 @@ def choose() -> pd.DataFrame:
     return pd.DataFrame(rows).pivot_table(index=["strategy", "rate"], columns="task", values="best", margins=True)
 
 
-def cells(p: Profile) -> list[dict[str, Any]]:
+def cells(p: Profile) -> list[Cell]:
     """Return the cells seed by seed, so that an unfinished run holds whole seeds."""
     return [
         {"task": task, "strategy": strategy, "labels": labels, "seed": seed}
@@ -252,10 +183,15 @@ def cells(p: Profile) -> list[dict[str, Any]]:
     ]
 
 
-def main() -> None:
-    """Run what is missing."""
-    grid.fill(NAME, COMMAND, cells(tl.profile.current()), train)
+def run(p: Profile, task: str, strategy: str, labels: int, seed: int) -> Row:
+    """Run one cell."""
+    return train(p, task, strategy, labels, seed).row
 
 
-if __name__ == "__main__":
-    main()
+Experiment(
+    "matrix",
+    cells,
+    run,
+    check=[{"task": "digits", "strategy": "frozen", "labels": 100, "seed": 1}],
+    choose=choose,
+)

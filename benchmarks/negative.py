@@ -4,44 +4,39 @@
 head on a frozen ImageNet network, on one with random weights, on plain pixels. ``inputs``: the same frozen
 network, fed wrongly. ``pretraining``: a small network pretrained on true labels, on shuffled labels, or not.
 ``whole``: all of the large network tuned, from both starts. Every row holds the scores on test items and, as
-``val``, the balanced accuracy on validation items. Resumable: a block that stands in the CSV is not run again.
-``python -m benchmarks.negative``
+``val``, the balanced accuracy on validation items.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy.special import softmax
-from sklearn.linear_model import RidgeClassifierCV, RidgeCV
+from sklearn.linear_model import RidgeCV
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 from torch import nn
-from tqdm import tqdm
 
 import tlhelpers as tl
-from benchmarks import recipes
-from tlhelpers.data import ImageSet, Splits
+from benchmarks import parts, recipes
+from benchmarks.experiment import ROOT, Cell, Experiment, Row
+from benchmarks.parts import PENALTIES, Part
+from tlhelpers.data import IMAGE_TASKS, PHOTOS, ImageSet, Splits, TextSet
+from tlhelpers.data._tasks import strips
+from tlhelpers.models import Backbone
+from tlhelpers.profile import Profile
 
-NAME, COMMAND = "negative", "python -m benchmarks.negative"
 COUNTS = (25, 50, 100, 250, 500)
-PENALTIES = np.logspace(0, 5, 11)
-TRAIN, VAL, TEST = 500, 200, 400
+SIZES = TRAIN, VAL, TEST = (500, 200, 400)
 SIDE = tl.data.CROP_SIDE
-Row = dict[str, Any]
+Known = tuple[np.ndarray, np.ndarray]
 
 
-def scored(val: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> Row:
+def scored(val: Known, test: Known) -> Row:
     """Return the scores of decision values ``[N]`` or ``[N, C]`` on validation and test items."""
 
     def probabilities(decision: np.ndarray) -> np.ndarray:
@@ -59,14 +54,14 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @cache
-def described(domain: str) -> tuple[tl.data.TextSet, np.ndarray]:
+def described(domain: str) -> tuple[TextSet, np.ndarray]:
     """Return the sentences of a domain (:data:`POOL` of them) and their features, each of length sqrt(D)."""
     known = tl.data.load_texts(domain)
     documents = np.random.default_rng(0).permutation(np.unique(known.groups))
     rank = np.argsort(documents)[np.searchsorted(np.unique(known.groups), known.groups)]
     some = known.take(np.argsort(rank, kind="stable")[:POOL])
-    folder = Path(__file__).resolve().parents[1] / "_build" / "features"
-    X = tl.models.encode(some.texts, tl.models.load_encoder(), cache=folder).numpy().astype(float)
+    kept = ROOT / "_build" / "features"
+    X = tl.models.encode(some.texts, tl.models.load_encoder(), cache=kept).numpy().astype(float)
     return some, X / np.linalg.norm(X, axis=1, keepdims=True) * np.sqrt(X.shape[1])
 
 
@@ -82,15 +77,20 @@ def sources(target: str) -> Iterator[tuple[str, str]]:
     yield from ((others[0], kind) for kind in ("shuffled", "inverted"))
 
 
-def words(target: str, seed: int) -> Iterator[Row]:
+def words(p: Profile, target: str, seed: int) -> Iterator[Row]:
     """Learn a domain alone, pulled toward another domain's head, and pooled with its sentences."""
     known, X_all = described(target)
     place = {sentence: row for row, sentence in enumerate(known.texts)}
-    parts = tl.data.split_texts(known, TRAIN, VAL, 1000, seed)
-    (X, y), val, test = ((X_all[[place[s] for s in part.texts]], part.labels) for part in parts)
+    splits = tl.data.split_texts(known, TRAIN, VAL, 1000, seed)
+    (X, y), val, test = ((X_all[[place[s] for s in part.texts]], part.labels) for part in splits)
     order = np.random.default_rng(seed).permutation(len(y))
     X, y = X[order], y[order]
-    for domain, kind in sources(target):
+    truth = val[1], test[1]
+
+    def predicted(model: RidgeCV) -> list[np.ndarray]:
+        return [model.predict(Z) for Z in (val[0], test[0])]
+
+    for number, (domain, kind) in enumerate(sources(target)):
         theirs, X_source = described(domain)
         rng = np.random.default_rng(seed)
         rows = rng.permutation(len(theirs))[:SENTENCES]
@@ -98,88 +98,75 @@ def words(target: str, seed: int) -> Iterator[Row]:
         if kind != "true":
             y_source = rng.permutation(y_source) if kind == "shuffled" else 1 - y_source
         source = head(X_source, 2.0 * y_source - 1, y_source)
+        of_source = predicted(source)
         name = domain if kind == "true" else f"{domain}, {kind}"
-        whole = {"family": "words", "target": target, "source": name, "seed": seed}
-        alone = scored((source.predict(val[0]), val[1]), (source.predict(test[0]), test[1]))
-        yield whole | {"method": "source head", "labels": 0} | alone
+        yield {"source": name, "method": "source head", "labels": 0} | scored(*zip(of_source, truth, strict=True))
         for count in COUNTS:
             few, labels = X[:count], y[:count]
-            tried = []
+            by_strength = []
             for strength in STRENGTHS:
                 rest = head(few, 2.0 * labels - 1 - strength * source.predict(few), labels)
-                decide = [strength * source.predict(Z) + rest.predict(Z) for Z in (val[0], test[0])]
-                found = scored((decide[0], val[1]), (decide[1], test[1]))
-                tried.append(found | {"strength": strength})
-            best = max(tried, key=lambda one: one["val"])
+                decisions = [strength * a + b for a, b in zip(of_source, predicted(rest), strict=True)]
+                by_strength.append(scored(*zip(decisions, truth, strict=True)) | {"strength": strength})
             both = np.concatenate([labels, y_source])
             pooled = head(np.concatenate([few, X_source]), 2.0 * both - 1, both)
-            mixed = scored((pooled.predict(val[0]), val[1]), (pooled.predict(test[0]), test[1]))
-            if domain == next(sources(target))[0] and kind == "true":
-                yield whole | {"source": "none", "method": "alone", "labels": count} | tried[0]
-            yield whole | {"method": "pulled", "labels": count} | tried[-1]
-            yield whole | {"method": "weighed", "labels": count} | best
-            yield whole | {"method": "pooled", "labels": count} | mixed
+            if not number:  # without a source, whichever it is
+                yield {"source": "none", "method": "alone", "labels": count} | by_strength[0]
+            key = {"source": name, "labels": count}
+            yield key | {"method": "pulled"} | by_strength[-1]
+            yield key | {"method": "weighed"} | max(by_strength, key=lambda scores: scores["val"])
+            yield key | {"method": "pooled"} | scored(*zip(predicted(pooled), truth, strict=True))
 
 
 # Frozen features
 
 
-def digits(seed: int) -> Splits:
-    """Return handwritten digits of 8 by 8 pixels, asked which they are."""
-    from sklearn.datasets import load_digits
+def photos(seed: int, sizes: tuple[int, int, int]) -> Splits:
+    """Return crops of six color photos, asked from which each comes; the parts share no pixel.
 
-    found = load_digits()
-    images = [np.ascontiguousarray(image) for image in (found.images * 255 / 16).round().astype(np.uint8)]
-    return tl.data.split(ImageSet(images, found.target, tuple("0123456789")), TRAIN, VAL, TEST, seed)
-
-
-def photos(seed: int) -> Splits:
-    """Return crops of six color photos, asked from which each comes; the parts share no pixel."""
+    The task of that name in :data:`tlhelpers.data.IMAGE_TASKS` draws no order, and with it other crops.
+    """
     rng = np.random.default_rng(seed)
 
     def draw(count: int, left: float, right: float) -> ImageSet:
-        labels = rng.permutation(np.arange(count) % len(tl.data.PHOTOS))
-        names = [tl.data.PHOTOS[label] for label in labels]
-        images = [tl.data.crop(tl.data.photo(name), left, right, rng)[0] for name in names]
-        return ImageSet(images, labels, tl.data.PHOTOS)
+        labels = rng.permutation(np.arange(count) % len(PHOTOS))
+        crops = [tl.data.crop(tl.data.photo(PHOTOS[label]), left, right, rng)[0] for label in labels]
+        return ImageSet(crops, labels, PHOTOS)
 
-    return Splits(draw(TRAIN, 0.0, 0.4), draw(VAL, 0.4, 0.6), draw(TEST, 0.6, 1.0))
+    return strips(draw, sizes)
 
 
 def task(name: str, seed: int) -> Splits:
     """Return the parts of a task; however few of the first training images one takes, every class is there."""
-    splits = {"digits": digits, "photos": photos}[name](seed)
+    splits = {"digits": IMAGE_TASKS["digits"], "photos": photos}[name](seed, sizes=SIZES)
     return splits._replace(train=tl.data.subset(splits.train, TRAIN, seed))
 
 
-def judged(X: np.ndarray, y: np.ndarray, val: tuple, test: tuple) -> Row:
-    """Return the scores of a ridge classifier on standardized features; leave-one-out sets its penalty."""
-    model = make_pipeline(StandardScaler(), RidgeClassifierCV(PENALTIES, class_weight="balanced")).fit(X, y)
+def judged(X: np.ndarray, y: np.ndarray, val: Known, test: Known) -> Row:
+    """Return the scores of a ridge classifier."""
+    model = parts.ridge().fit(X, y)
     return scored(*((model.decision_function(Z), labels) for Z, labels in (val, test)))
 
 
-def curve(whole: Row, described: list[np.ndarray], splits: Splits) -> Iterator[Row]:
+def curve(source: str, X: list[np.ndarray], splits: Splits) -> Iterator[Row]:
     """Return the rows of one set of features ``[N, D]`` of train, validation and test part."""
-    y = splits.train.labels
+    y, val, test = splits.train.labels, (X[1], splits.val.labels), (X[2], splits.test.labels)
     for count in (count for count in COUNTS if count <= len(y)):
-        found = judged(
-            described[0][:count], y[:count], (described[1], splits.val.labels), (described[2], splits.test.labels)
-        )
-        yield whole | {"method": "frozen", "labels": count} | found
+        scores = judged(X[0][:count], y[:count], val, test)
+        yield {"source": source, "method": "frozen", "labels": count} | scores
 
 
-def features(target: str, seed: int) -> Iterator[Row]:
+def features(p: Profile, target: str, seed: int) -> Iterator[Row]:
     """Learn a linear head on plain pixels, on a random network and on two stages of the pretrained one."""
     splits = task(target, seed)
-    whole = {"family": "features", "target": target, "seed": seed}
-    yield from curve(whole | {"source": "pixels"}, [tl.data.pixels(part) for part in splits], splits)
-    p = tl.profile.current()
+    yield from curve("pixels", [tl.data.pixels(part) for part in splits], splits)
     for pretrained in (True, False):
-        net = tl.models.load(p.backbone, pretrained=pretrained, image_size=SIDE, seed=seed)
-        parts = [tl.look.pooled(net, part)[0] for part in splits]
-        for stage in ("blocks.4", "top"):
+        net = tl.models.load(p.backbone, pretrained=pretrained, image_size=SIDE, seed=seed).to(p.device)
+        by_stage = [tl.look.pooled(net, part)[0] for part in splits]
+        names = list(net.stages)
+        for stage in (names[len(names) // 2], names[-2]):  # from the middle, and below the head
             source = f"{'ImageNet' if pretrained else 'random'}, {stage}"
-            yield from curve(whole | {"source": source}, [part[stage] for part in parts], splits)
+            yield from curve(source, [part[stage] for part in by_stage], splits)
 
 
 # Wrong inputs
@@ -206,23 +193,21 @@ def mistakes(train: torch.Tensor) -> dict[str, Callable[[torch.Tensor], torch.Te
 
 
 @torch.no_grad()
-def top(net: tl.models.Backbone, x: torch.Tensor) -> np.ndarray:
+def top(net: Backbone, x: torch.Tensor, device: str) -> np.ndarray:
     """Return what enters the head for images ``[N, 3, S, S]``."""
-    batches = (batch.contiguous(memory_format=torch.channels_last) for batch in x.split(64))
-    return torch.cat([net.features(batch) for batch in batches]).numpy()
+    batches = (batch.to(device, memory_format=torch.channels_last) for batch in x.split(64))
+    return torch.cat([net.features(batch).cpu() for batch in batches]).numpy()
 
 
-def inputs(target: str, seed: int) -> Iterator[Row]:
+def inputs(p: Profile, target: str, seed: int) -> Iterator[Row]:
     """Learn a linear head on the frozen network, with right and with wrong preprocessing in all three parts."""
-    parts = task(target, seed)
-    splits = Splits(*(part.take(np.arange(size)) for part, size in zip(parts, (250, 100, 300), strict=True)))
-    net = tl.models.load(tl.profile.current().backbone, image_size=SIDE)
-    net.to(memory_format=torch.channels_last).eval()
+    whole = task(target, seed)
+    splits = Splits(*(part.take(np.arange(size)) for part, size in zip(whole, (250, 100, 300), strict=True)))
+    net = tl.models.load(p.backbone, image_size=SIDE).to(p.device).eval()
     plain = tl.models.preprocessing(SIDE, (0.0,) * 3, (1.0,) * 3)
-    images = [torch.stack([plain(image) for image, _ in part]) for part in splits]
+    images = [torch.stack([plain(image) for image, _ in (part[i] for i in range(len(part)))]) for part in splits]
     for name, change in mistakes(images[0]).items():
-        whole = {"family": "inputs", "target": target, "source": name, "seed": seed}
-        yield from curve(whole, [top(net, change(part)) for part in images], splits)
+        yield from curve(name, [top(net, change(part), p.device) for part in images], splits)
 
 
 # Pretraining
@@ -231,117 +216,102 @@ SMALL = 32  # pixels
 STEPS = 100
 
 
-def gray(images: list[np.ndarray]) -> torch.Tensor:
+def gray(images: list) -> torch.Tensor:
     """Return images as ``[N, 3, 32, 32]`` around zero."""
     transform = tl.models.preprocessing(SMALL, (0.5,) * 3, (0.5,) * 3)
     return torch.stack([transform(tl.data.open_rgb(image).convert("L").convert("RGB")) for image in images])
+
+
+def numbers(low: int, high: int) -> ImageSet:
+    """Return the handwritten digits from ``low`` to ``high``."""
+    from sklearn.datasets import load_digits
+
+    known = load_digits()
+    asked = (known.target >= low) & (known.target <= high)
+    images = list((known.images[asked] * 255 / 16).round().astype(np.uint8))
+    return ImageSet(images, known.target[asked] - low, tuple(map(str, range(low, high + 1))))
+
+
+def drawn(x: torch.Tensor, y: torch.Tensor, steps: int) -> Iterator[Part]:
+    """Yield so many batches of 32, or of all there are; what does not fill one waits for the next order."""
+    order = torch.empty(0, dtype=torch.long)
+    for _ in range(steps):
+        if len(order) < min(32, len(y)):
+            order = torch.randperm(len(y))
+        batch, order = order[:32], order[32:]
+        yield x[batch], y[batch]
 
 
 def train(net: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int, seed: int) -> float:
     """Train all weights at the rate of :func:`benchmarks.recipes.scratch`; return the accuracy in training."""
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     net.train()
-    order = torch.empty(0, dtype=torch.long)
-    for _ in range(steps):
-        if len(order) < min(32, len(y)):
-            order = torch.randperm(len(y))
-        batch, order = order[:32], order[32:]
-        loss = nn.functional.cross_entropy(net(x[batch]), y[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
+    parts.take_steps(net, optimizer, drawn(x, y, steps), schedule=recipes.cosine(optimizer, steps))
     net.eval()
-    with torch.no_grad():
-        return float((net(x).argmax(dim=1) == y).float().mean())
+    return float((logits(net, x).argmax(axis=1) == y.numpy()).mean())
+
+
+@torch.no_grad()
+def logits(net: nn.Module, x: torch.Tensor) -> np.ndarray:
+    """Return what a network gives for all inputs at once."""
+    return net(x).numpy()
 
 
 def pretrained(source: str, seed: int) -> tuple[nn.Sequential, float]:
     """Return :func:`benchmarks.recipes.small_cnn` after its source task, and its accuracy there in training."""
-    from sklearn.datasets import load_digits
-
     torch.manual_seed(seed)
     if source == "none":
         return recipes.small_cnn(5).to(memory_format=torch.channels_last), float("nan")
-    found = load_digits()
-    low = found.target < 5
-    x, y = gray(list((found.images[low] * 255 / 16).round().astype(np.uint8))), found.target[low]
-    if source.endswith("shuffled"):
-        y = np.random.default_rng(seed).permutation(y)
-    net = recipes.small_cnn(int(y.max()) + 1).to(memory_format=torch.channels_last)
-    steps = 1200 if source.endswith("shuffled") else 400
-    return net, train(net, x, torch.from_numpy(y), steps, seed)
+    low, shuffled = numbers(0, 4), source.endswith("shuffled")
+    y = np.random.default_rng(seed).permutation(low.labels) if shuffled else low.labels
+    net = recipes.small_cnn(5).to(memory_format=torch.channels_last)
+    return net, train(net, gray(list(low.images)), torch.from_numpy(y), 1200 if shuffled else 400, seed)
 
 
-def pretraining(target: str, seed: int) -> Iterator[Row]:
+def pretraining(p: Profile, target: str, seed: int) -> Iterator[Row]:
     """Tell the digits 5 to 9 apart with a small network, pretrained or not: tuned, and frozen under a new head."""
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    high = found.target > 4
-    images = list((found.images[high] * 255 / 16).round().astype(np.uint8))
-    splits = tl.data.split(ImageSet(images, found.target[high] - 5, tuple("56789")), 250, 150, TEST, seed)
+    splits = tl.data.split(numbers(5, 9), 250, 150, TEST, seed)
     splits = splits._replace(train=tl.data.subset(splits.train, 250, seed))
     x, x_val, x_test = (gray(list(part.images)) for part in splits)
-    y = torch.from_numpy(splits.train.labels)
+    labels, val, test = (part.labels for part in splits)
     for source in ("none", "digits 0-4", "digits 0-4, shuffled"):
         start, memory = pretrained(source, seed)
-        whole = {
-            "family": "pretraining",
-            "target": target,
-            "source": source,
-            "seed": seed,
-            "source accuracy": memory,
-        }
-        with torch.no_grad():
-            described = [start[:-1].eval()(part).numpy() for part in (x, x_val, x_test)]
+        of_source = {"source": source, "source accuracy": memory}
+        Z, Z_val, Z_test = (logits(start[:-1].eval(), part) for part in (x, x_val, x_test))
         for count in (25, 100, 250):
-            few = described[0][:count], splits.train.labels[:count]
-            frozen = judged(*few, (described[1], splits.val.labels), (described[2], splits.test.labels))
-            yield whole | {"method": "frozen", "labels": count} | frozen
+            frozen = judged(Z[:count], labels[:count], (Z_val, val), (Z_test, test))
+            yield of_source | {"method": "frozen", "labels": count} | frozen
             net = recipes.small_cnn(5).to(memory_format=torch.channels_last)
             net[:-1].load_state_dict(start[:-1].state_dict())
             torch.manual_seed(seed)
-            net[-1].reset_parameters()
-            train(net, x[:count], y[:count], STEPS, seed)
-            with torch.no_grad():
-                decide = [net(part).numpy() for part in (x_val, x_test)]
-            tuned = scored((decide[0], splits.val.labels), (decide[1], splits.test.labels))
-            yield whole | {"method": "tuned", "labels": count} | tuned
+            net[-1].reset_parameters()  # type: ignore[operator]
+            train(net, x[:count], torch.from_numpy(labels[:count]), STEPS, seed)
+            tuned = scored((logits(net, x_val), val), (logits(net, x_test), test))
+            yield of_source | {"method": "tuned", "labels": count} | tuned
 
 
 # The whole network
 
 
-def whole(target: str, seed: int) -> Iterator[Row]:
+def whole(p: Profile, target: str, seed: int) -> Iterator[Row]:
     """Train all of the large network on 100 images at once, from ImageNet weights and from random ones."""
     splits = task(target, seed)
     splits = splits._replace(train=tl.data.subset(splits.train, 100, seed))
-    p = dataclasses.replace(
-        tl.profile.current(), image_data="targets", image_size=SIDE, batch_size=10
-    )  # no flips: a flipped 6 is no digit
+    # No flips: a flipped 6 is no digit.
+    p = dataclasses.replace(p, image_data="targets", image_size=SIDE, batch_size=10)
     for source in ("ImageNet", "random"):
         tl.seed_everything(seed)
         net = tl.models.load(
             p.backbone, len(splits.train.classes), pretrained=source == "ImageNet", image_size=SIDE, seed=seed
-        )
+        ).to(p.device)
         optimizer = torch.optim.AdamW(net.parameters(), lr=recipes.HEAD_RATE, weight_decay=0.01)
         run = recipes.tune(net, net.transform, splits, p, seed, optimizer)
         val = float(run.history.loc[run.history["best"], "val_balanced_accuracy"].iloc[0])
-        key = {
-            "family": "whole",
-            "target": target,
-            "source": source,
-            "seed": seed,
-            "method": "tuned",
-            "labels": 100,
-        }
-        yield key | {"val": val} | run.scores
+        yield {"source": source, "method": "tuned", "labels": 100, "val": val} | run.scores
 
 
-FAMILIES: dict[str, tuple[Callable[[str, int], Iterator[Row]], tuple[str, ...]]] = {
+FAMILIES: dict[str, tuple[Callable[[Profile, str, int], Iterator[Row]], tuple[str, ...]]] = {
     "features": (features, ("digits", "photos")),
     "words": (words, ("tweets", "products")),
     "pretraining": (pretraining, ("digits 5-9",)),
@@ -350,26 +320,27 @@ FAMILIES: dict[str, tuple[Callable[[str, int], Iterator[Row]], tuple[str, ...]]]
 }
 
 
-def main() -> None:
-    """Run the blocks that are missing, seed by seed."""
-    path = tl.book.folder() / f"{NAME}.csv"
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    there = {(row["family"], row["target"], row["seed"]) for row in rows}
+def cells(p: Profile) -> list[Cell]:
+    """Return the blocks seed by seed, the dear ones last and of three seeds only."""
     blocks = [
-        (family, target, seed)
-        for seed in tl.profile.current().seeds
-        for family, (_, names) in FAMILIES.items()
-        for target in names
-        if (family, target, seed) not in there and (family != "whole" or seed < 3)
+        {"family": family, "target": target, "seed": seed}
+        for seed in p.seeds
+        for family, (_, targets) in FAMILIES.items()
+        for target in targets
+        if family != "whole" or seed < 3
     ]
-    blocks.sort(key=lambda block: block[0] == "whole")  # the dear ones last
-    for family, target, seed in tqdm(blocks, unit="block"):
-        start = time.perf_counter()
-        found = list(FAMILIES[family][0](target, seed))
-        seconds = (time.perf_counter() - start) / len(found)
-        rows += [row | {"seconds": seconds} for row in found]
-        tl.book.save(NAME, pd.DataFrame(rows), COMMAND)
+    return sorted(blocks, key=lambda block: block["family"] == "whole")
 
 
-if __name__ == "__main__":
-    main()
+def run(p: Profile, family: str, target: str, seed: int) -> Iterator[Row]:
+    """Run one block."""
+    return FAMILIES[family][0](p, target, seed)
+
+
+Experiment(
+    "negative",
+    cells,
+    run,
+    check=[{"family": "words", "target": "tweets", "seed": 1}],
+    score="accuracy",
+)

@@ -1,33 +1,28 @@
 """What a linear probe reads at every stage, on three tasks: a stored run of chapter 05.
 
-Ten draws rather than the profile's five: a draw costs seconds. Resumable: what stands in the CSV is not run again.
-``python -m benchmarks.probes``
+Ten draws rather than the profile's five: a draw costs seconds.
 """
 
 from __future__ import annotations
 
-import time
 from functools import lru_cache
 
 import numpy as np
-import pandas as pd
-from sklearn.linear_model import RidgeClassifierCV
 from sklearn.metrics import balanced_accuracy_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from tqdm import tqdm
 
 import tlhelpers as tl
+from benchmarks import parts
+from benchmarks.experiment import Cell, Experiment, Row
 from tlhelpers.data import ImageSet
+from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
-NAME, COMMAND = "probes", "python -m benchmarks.probes"
 TASKS = ("objects", "textures", "defects")
 WEIGHTS = ("pretrained", "random")
 SEEDS = range(10)
 
 
-def parts(task: str, p: Profile, seed: int) -> tuple[ImageSet, ImageSet]:
+def images(task: str, p: Profile, seed: int) -> tuple[ImageSet, ImageSet]:
     """Return training and test images of a task; for photographs, from the two sides of a line through each."""
     if task == "defects":
         splits = tl.data.split(tl.data.load(p.image_data), p.n_train, p.n_val, p.n_test, seed)
@@ -35,49 +30,42 @@ def parts(task: str, p: Profile, seed: int) -> tuple[ImageSet, ImageSet]:
     if task == "objects":
         photos = tl.data.photographs()
         return tl.data.pieces(photos, 12, 0, seed), tl.data.pieces(photos, 24, 1, seed)
-    photos, look = tl.data.textures(), {"shares": (0.2, 0.35), "turned": True}
-    return tl.data.pieces(photos, 12, 0, seed, **look), tl.data.pieces(photos, 24, 1, seed, **look)
+    photos, shares = tl.data.textures(), (0.2, 0.35)
+    train, test = (tl.data.pieces(photos, n, side, seed, shares, turned=True) for side, n in ((0, 12), (1, 24)))
+    return train, test
 
 
 def probe(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> float:
-    """Return the balanced accuracy of a ridge classifier; its penalty is chosen by leave-one-out in training."""
-    ridge = RidgeClassifierCV(alphas=np.logspace(0, 5, 11), class_weight="balanced")
-    model = make_pipeline(StandardScaler(), ridge).fit(x, y)
-    return float(balanced_accuracy_score(y_test, model.predict(x_test)))
+    """Return the balanced accuracy of a ridge classifier on test items."""
+    return float(balanced_accuracy_score(y_test, parts.ridge().fit(x, y).predict(x_test)))
 
 
 @lru_cache(maxsize=2)
-def network(weights: str, seed: int) -> tl.models.Backbone:
+def network(p: Profile, weights: str, seed: int) -> Backbone:
     """Return the backbone with pretrained weights, or with the random ones of a seed."""
-    p = tl.profile.current()
-    return tl.models.load(p.backbone, pretrained=weights == "pretrained", image_size=p.image_size, seed=seed)
+    net = tl.models.load(p.backbone, pretrained=weights == "pretrained", image_size=p.image_size, seed=seed)
+    return net.to(p.device)
 
 
-def run(task: str, weights: str, seed: int) -> dict[str, float]:
+def cells(p: Profile) -> list[Cell]:
+    """Return the cells seed by seed, so that an unfinished run holds whole seeds."""
+    return [{"task": task, "weights": weights, "seed": s} for s in SEEDS for weights in WEIGHTS for task in TASKS]
+
+
+def run(p: Profile, task: str, weights: str, seed: int) -> list[Row]:
     """Return the balanced accuracy on test images for every stage."""
-    train, test = parts(task, tl.profile.current(), seed)
-    net = network(weights, seed if weights == "random" else 0)
-    (x, y), (x_test, y_test) = tl.look.pooled(net, train), tl.look.pooled(net, test)
-    return {stage: probe(x[stage], y, x_test[stage], y_test) for stage in x}
+    net = network(p, weights, seed if weights == "random" else 0)
+    (x, y), (x_test, y_test) = (tl.look.pooled(net, part) for part in images(task, p, seed))
+    return [
+        {"stage": stage, "depth": depth, "balanced_accuracy": probe(x[stage], y, x_test[stage], y_test)}
+        for depth, stage in enumerate(x)
+    ]
 
 
-def main() -> None:
-    """Run what is missing."""
-    path = tl.book.folder() / f"{NAME}.csv"
-    rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-    there = {(row["task"], row["weights"], row["seed"]) for row in rows}
-    cells = [(t, w, s) for s in SEEDS for w in WEIGHTS for t in TASKS if (t, w, s) not in there]
-    for task, weights, seed in tqdm(cells, unit="run"):
-        start = time.perf_counter()
-        found = run(task, weights, seed)
-        seconds = (time.perf_counter() - start) / len(found)
-        rows += [
-            {"task": task, "weights": weights, "seed": seed, "stage": stage, "depth": depth,
-             "balanced_accuracy": score, "seconds": seconds}
-            for depth, (stage, score) in enumerate(found.items())
-        ]  # fmt: skip
-        tl.book.save(NAME, pd.DataFrame(rows), COMMAND)
-
-
-if __name__ == "__main__":
-    main()
+Experiment(
+    "probes",
+    cells,
+    run,
+    check=[{"task": "textures", "weights": "pretrained", "seed": 7}],
+    score="balanced_accuracy",
+)

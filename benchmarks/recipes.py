@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
 import tlhelpers as tl
 from tlhelpers.data import ImageSet, Splits
@@ -22,6 +21,11 @@ class Run(NamedTuple):
     net: nn.Module
     history: pd.DataFrame
     scores: dict[str, float]
+
+    @property
+    def row(self) -> dict[str, float]:
+        """The scores, and the best validation accuracy of any epoch: what a report without a test would quote."""
+        return self.scores | {"watched_accuracy": float(self.history["val_accuracy"].max())}
 
 
 HEAD_RATE, BACKBONE_RATE = 1e-3, 1e-4
@@ -56,7 +60,7 @@ def small_cnn(num_classes: int = 2, width: int = 16) -> nn.Sequential:
 def scratch(splits: Splits, p: Profile, seed: int) -> Run:
     """Train :func:`small_cnn` from random weights."""
     tl.seed_everything(seed)
-    net = small_cnn(len(splits.train.classes))
+    net = small_cnn(len(splits.train.classes)).to(p.device)
     transform = tl.models.preprocessing(p.image_size, (0.5,) * 3, (0.5,) * 3)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
     return tune(net, transform, splits, p, seed, optimizer, epochs=5 * passes(p, len(splits.train)))
@@ -64,21 +68,29 @@ def scratch(splits: Splits, p: Profile, seed: int) -> Run:
 
 def pretrained(splits: Splits, p: Profile, seed: int) -> Backbone:
     """Load the backbone of the profile with a new head."""
-    return tl.models.load(p.backbone, len(splits.train.classes), image_size=p.image_size, seed=seed)
+    net = tl.models.load(p.backbone, len(splits.train.classes), image_size=p.image_size, seed=seed)
+    return net.to(p.device)
 
 
 def fit_head(net: Backbone, splits: Splits, p: Profile, seed: int, weighted: bool = True) -> pd.DataFrame:
     """Stage 1: train the head on features that were computed once; the rest of ``net`` stays as it is."""
     tl.models.freeze(net)
-    x, y = tl.look.extract(net, splits.train)
-    x_val, y_val = tl.look.extract(net, splits.val)
-    order = torch.Generator().manual_seed(seed)
-    batches = DataLoader(TensorDataset(x, y), p.batch_size, shuffle=True, generator=order)
+    train, val = (tl.look.extract(net, part) for part in splits[:2])
+    weights = tl.train.class_weights(splits.train.labels) if weighted else None
+    return tl.train.fit_head(
+        net.head, train, val, seed=seed, lr=HEAD_RATE, batch_size=p.batch_size, class_weights=weights
+    )
+
+
+def fit_head_drifting(net: Backbone, splits: Splits, p: Profile, seed: int, weighted: bool = True) -> None:
+    """Stage 1 with a fault: no gradient below the head, but all of ``net`` in train mode, so that norms move."""
+    tl.models.freeze(net)
+    train = tl.data.loader(splits.train, net.transform, p.batch_size, shuffle=True, seed=seed, cache=True)
+    val = tl.data.loader(splits.val, net.transform, 2 * p.batch_size, cache=True)
     optimizer = torch.optim.AdamW(net.head.parameters(), lr=HEAD_RATE, weight_decay=0.01)
     weights = tl.train.class_weights(splits.train.labels) if weighted else None
-    return tl.train.fit(
-        net.head, batches, [(x_val, y_val)], optimizer, epochs=60, class_weights=weights, patience=10
-    )
+    # The plain network knows nothing of frozen stages, so its train() wakes every BatchNorm.
+    tl.train.fit(net.net, train, val, optimizer, p.epochs, class_weights=weights)
 
 
 def frozen(splits: Splits, p: Profile, seed: int) -> Run:
@@ -89,7 +101,7 @@ def frozen(splits: Splits, p: Profile, seed: int) -> Run:
     return Run(net, history, report(net, splits.test, p))
 
 
-def two_stage(splits: Splits, p: Profile, seed: int) -> Run:
+def two_stage(splits: Splits, p: Profile, seed: int, keep_start: bool = True) -> Run:
     """Head first, then everything, slowly, with BatchNorm held (LP-FT, Kumar et al. 2022)."""
     tl.seed_everything(seed)
     net = pretrained(splits, p, seed)
@@ -97,7 +109,7 @@ def two_stage(splits: Splits, p: Profile, seed: int) -> Run:
     tl.models.freeze_norms(tl.models.unfreeze(net))
     optimizer = torch.optim.AdamW(tl.train.param_groups(net, head_lr=HEAD_RATE, backbone_lr=BACKBONE_RATE))
     tl.train.check_groups(net, optimizer)
-    return tune(net, net.transform, splits, p, seed, optimizer, keep_start=True)
+    return tune(net, net.transform, splits, p, seed, optimizer, keep_start=keep_start)
 
 
 def full(splits: Splits, p: Profile, seed: int, rate: float = HEAD_RATE) -> Run:
@@ -113,6 +125,11 @@ def full_fast(splits: Splits, p: Profile, seed: int) -> Run:
     return full(splits, p, seed, rate=10 * HEAD_RATE)
 
 
+def cosine(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return a schedule that lowers every rate along a cosine to zero."""
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+
+
 def tune(
     net: nn.Module,
     transform: Callable,
@@ -120,25 +137,32 @@ def tune(
     p: Profile,
     seed: int,
     optimizer: torch.optim.Optimizer,
+    *,
     epochs: int | None = None,
     weighted: bool = True,
-    start_counts: bool = False,
+    schedule: Callable[[torch.optim.Optimizer, int], torch.optim.lr_scheduler.LRScheduler] = cosine,
+    **options: Any,
 ) -> Run:
-    """Train what ``optimizer`` holds on augmented images, with a cosine schedule, and score the test set."""
+    """Train what ``optimizer`` holds on augmented images, with a schedule, and score the test set.
+
+    Args:
+        schedule: from the optimizer and the number of steps.
+        options: those of :func:`tlhelpers.train.fit`.
+    """
     epochs = epochs or passes(p, len(splits.train))
     train = tl.data.loader(
-        splits.train, transform, p.batch_size, shuffle=True, augment=augmentation(p), seed=seed, keep=True
+        splits.train, transform, p.batch_size, shuffle=True, augment=augmentation(p), seed=seed, cache=True
     )
-    val = tl.data.loader(splits.val, transform, 2 * p.batch_size, keep=True)
+    val = tl.data.loader(splits.val, transform, 2 * p.batch_size, cache=True)
     history = tl.train.fit(
         net,
         train,
         val,
         optimizer,
         epochs,
-        scheduler=torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=epochs * len(train)),
+        batch_scheduler=schedule(optimizer, epochs * len(train)),
         class_weights=tl.train.class_weights(splits.train.labels) if weighted else None,
-        keep_start=start_counts,
+        **options,
     )
     return Run(net, history, report(net, splits.test, p, transform))
 
@@ -150,15 +174,9 @@ def augmentation(p: Profile) -> Callable | None:
 
 def report(net: nn.Module, test: ImageSet, p: Profile, transform: Callable | None = None) -> dict[str, float]:
     """Return the scores of ``net`` on the test set."""
-    transform = transform or net.transform
-    probabilities, labels = tl.train.predict_proba(net, tl.data.loader(test, transform, 2 * p.batch_size))
+    loader = tl.data.loader(test, transform or net.transform, 2 * p.batch_size)  # type: ignore[arg-type]
+    probabilities, labels = tl.train.predict_proba(net, loader)
     return tl.stats.scores(probabilities, labels)
-
-
-def cut(p: Profile, labels: int, seed: int) -> Splits:
-    """Return the splits of a seed with the training part cut to ``labels`` images."""
-    whole = tl.data.split(tl.data.load(p.image_data), p.n_train, p.n_val, p.n_test, seed)
-    return whole._replace(train=tl.data.subset(whole.train, labels, seed))
 
 
 STRATEGIES: dict[str, Callable[[Splits, Profile, int], Run]] = {

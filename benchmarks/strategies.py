@@ -1,20 +1,14 @@
-"""Strategies x label counts x seeds, on the test set: the stored run of chapters 01 and 07.
-
-Resumable: a cell that stands in the CSV is not run again. ``python -m benchmarks.strategies``
-"""
+"""Strategies x label counts x seeds, on the test set: the stored run of chapters 01 and 07."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import tlhelpers as tl
-from benchmarks import grid, recipes
+from benchmarks import recipes
+from benchmarks.experiment import Cell, Experiment, Row
 from tlhelpers.profile import Profile
 
-NAME, COMMAND = "strategies", "python -m benchmarks.strategies"
 
-
-def cells(p: Profile) -> list[dict[str, Any]]:
+def cells(p: Profile) -> list[Cell]:
     """Return the cells seed by seed, so that an unfinished run holds whole seeds."""
     return [
         {"strategy": strategy, "labels": labels, "seed": seed}
@@ -25,16 +19,17 @@ def cells(p: Profile) -> list[dict[str, Any]]:
     ]
 
 
-def run(strategy: str, labels: int, seed: int) -> recipes.Run:
+def run(p: Profile, strategy: str, labels: int, seed: int) -> Row:
     """Run one cell."""
-    p = tl.profile.current()
-    return recipes.STRATEGIES[strategy](recipes.cut(p, labels, seed), p, seed)
+    return recipes.STRATEGIES[strategy](tl.data.splits(p, seed, labels), p, seed).row
 
 
-def main() -> None:
-    """Run what is missing."""
-    grid.fill(NAME, COMMAND, cells(tl.profile.current()), run)
-
-
-if __name__ == "__main__":
-    main()
+Experiment(
+    "strategies",
+    cells,
+    run,
+    check=(
+        {"strategy": "two-stage", "labels": 100, "seed": 1},
+        {"strategy": "scratch", "labels": 250, "seed": 2},
+    ),
+)

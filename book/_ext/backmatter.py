@@ -1,6 +1,6 @@
 """Sphinx extension: what the pages at the end of the book show of chapters, claims and stored tables.
 
-Directives ``claims``, ``facts``, ``tally``, ``tables``, ``seconds`` and ``quiz`` (a part of the final quiz) do.
+Directives: ``claims``, ``facts``, ``tally``, ``tables``, ``seconds``, and ``quiz`` for a part of the final quiz.
 Roles ``{claim}`` and ``{measured}`` point to a claim and repeat what it measured::
 
     {claim}`01-frozen-beats-scratch: holds` {measured}`01-frozen-beats-scratch`

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from tools.build import TEMPLATE
 
@@ -35,12 +36,16 @@ LAUNCH = [
     "--disable-component-update",
     "--disable-sync",
 ]
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 MODES: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
     "phone": {"viewport": {"width": 390, "height": 844}, "color_scheme": "light", "has_touch": True},
 }
+WCAG = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}}
+#: What may break in the dark only, and what may break on a phone only: there, all but the slow rule on colors.
+DARK = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+PHONE = WCAG | {"rules": {"color-contrast": {"enabled": False}}}
+VERDICT = re.compile(r"(Right|Not yet)\. \S")
 #: Opens what is folded, so that hidden text is checked as well.
 UNFOLD = """() => {
   document.querySelectorAll('.bd-article details').forEach(d => { d.open = true; });
@@ -48,6 +53,7 @@ UNFOLD = """() => {
 }"""
 SEARCH = """() => [...document.querySelectorAll('.search-button__button, input[type=search]')]
   .filter(e => e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 0).length"""
+READY = "() => [...document.querySelectorAll('.Quiz[id^=quizWrap]')].every(quiz => quiz.dataset.tlReady)"
 WIDER = """() => {
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= width) return [];
@@ -63,15 +69,27 @@ def built_pages() -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test with the argument ``page_path`` once per page, and ``chapter`` once per chapter."""
+    """Run a test once per page with the argument ``page_path``, once per chapter with ``chapter``, ``quizzed``."""
     pages = built_pages()
-    if "page_path" in metafunc.fixturenames:
-        metafunc.parametrize("page_path", pages or ["no-book"])
-    if "chapter" in metafunc.fixturenames:
-        chapters = [page for page in pages if page.startswith("book/") and page[5:7].isdigit()]
-        if "quiz_page" in metafunc.fixturenames:
-            chapters = [page for page in chapters if TEMPLATE not in page]
-        metafunc.parametrize("chapter", chapters or ["no-book"])
+    chapters = [page for page in pages if page.startswith("book/") and page[5:7].isdigit()]
+    # The template asks nothing; the final quiz is a page of its own.
+    quizzed = [page for page in chapters if TEMPLATE not in page] + ["book/final-quiz.html"] * bool(pages)
+    for name, wanted in {"page_path": pages, "chapter": chapters, "quizzed": quizzed}.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, wanted or ["no-book"])
+
+
+@pytest.hookimpl(optionalhook=True)  # without pytest-xdist there is one worker
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let one worker run all tests of a page, which opens it once (pytest 9 ignores ``xdist_group``)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByPage(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            page = re.search(r"\[([\w/-]+\.html)", nodeid)
+            return page[1] if page else nodeid
+
+    return ByPage(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -127,16 +145,20 @@ def server(book: Path) -> Iterator[str]:
 
 @dataclass
 class Visit:
-    """What one visit of one page in one mode showed."""
+    """What one visit of one page showed: on a desktop, in the dark, with its quiz answered, on a phone."""
 
     errors: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     wider: list[str] = field(default_factory=list)
-    search_fields: int = 0
-    axe: list[str] = field(default_factory=list)
+    search_fields: dict[str, int] = field(default_factory=dict)
+    axe: dict[str, list[str]] = field(default_factory=dict)
     without_alt: list[str] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
     text: str = ""
+    code: list[str] = field(default_factory=list)
+    questions: int = 0
+    unnamed: list[str] = field(default_factory=list)
+    unheard: list[str] = field(default_factory=list)
 
 
 def watch(page: Page, base: str, visit: Visit) -> None:
@@ -160,9 +182,10 @@ def watch(page: Page, base: str, visit: Visit) -> None:
     )
 
 
-def violations(page: Page) -> list[str]:
-    """Run axe with the rules of WCAG 2.2 A and AA; one line per element that breaks one."""
-    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}, "preload": False})
+def violations(page: Page, options: dict[str, Any] = WCAG, inside: str | None = None) -> list[str]:
+    """Run axe, by default with the rules of WCAG 2.2 A and AA; one line per element that breaks one."""
+    options = options | {"preload": False, "resultTypes": ["violations"]}
+    found = Axe().run(page, context=inside, options=options)
     return [
         f"{rule['id']}: {node['html'][:160]} | {(node.get('failureSummary') or '')[:200]}"
         for rule in found.response["violations"]
@@ -170,31 +193,107 @@ def violations(page: Page) -> list[str]:
     ]
 
 
+def switch(page: Page, mode: str) -> None:
+    """Show an open page in another mode, as a reader does who turns the light off or the phone."""
+    page.emulate_media(color_scheme=MODES[mode]["color_scheme"], reduced_motion="reduce")
+    page.wait_for_function("mode => document.documentElement.dataset.theme === mode", arg=scheme(mode))
+    if page.viewport_size != MODES[mode]["viewport"]:
+        page.set_viewport_size(MODES[mode]["viewport"])
+        # The theme waits 300 ms before it measures again what scrolls; the page's own clock keeps the order.
+        page.evaluate("() => new Promise(done => setTimeout(done, 600))")
+
+
+def scheme(mode: str) -> str:
+    """The colors of a mode, ``light`` or ``dark``."""
+    return str(MODES[mode]["color_scheme"])
+
+
+def unnamed_answers(question: Locator) -> list[str]:
+    """Say what is wrong with the names that a question gives its answers, for readers who listen."""
+    shown = question.inner_text()[:60]
+    if question.locator("input.Input-text").count():
+        return [] if question.get_by_label("answer").count() == 1 else [f"a text field needs a label: {shown}"]
+    answers = question.locator(".Answer")
+    if answers.get_attribute("role") not in {"radiogroup", "group"}:
+        return [f"answers are no group: {shown}"]
+    name = question.page.locator(f"[id='{answers.get_attribute('aria-labelledby')}']")
+    return [] if name.count() == 1 and name.inner_text().strip() else [f"a group of answers has no name: {shown}"]
+
+
+def answer(question: Locator) -> list[str]:
+    """Give every answer that a question offers; return those whose feedback is no verdict with its reason."""
+    unheard = []
+    status = question.get_by_role("status")
+
+    def listen(given: str) -> None:
+        if status.get_attribute("aria-live") != "polite" or not VERDICT.match(status.inner_text()):
+            unheard.append(f"{given!r} is answered by {status.inner_text()!r}")
+
+    for label in question.locator("label.MCButton").all():
+        label.click()
+        listen(label.inner_text())
+    field = question.locator("input.Input-text")
+    if field.count():
+        field.focus()
+        question.page.keyboard.type("1")
+        question.page.keyboard.press("Enter")
+        listen("1")
+    return unheard
+
+
 @pytest.fixture(scope="session")
-def visit(browser: Browser, book: Path) -> Callable[[str, str], Visit]:
-    """Give a function (page, mode) -> Visit that opens each page from its file once per mode."""
+def visit(browser: Browser, book: Path) -> Callable[[str], Visit]:
+    """Give a function page -> Visit that opens each page from its file once."""
 
     @functools.cache
-    def open_page(path: str, mode: str) -> Visit:
+    def open_page(path: str) -> Visit:
         seen = Visit()
-        context = browser.new_context(**MODES[mode], reduced_motion="reduce")
+        context = browser.new_context(**MODES["light"], reduced_motion="reduce", has_touch=True)
         page = context.new_page()
         watch(page, "file://", seen)
         page.goto((book / path).as_uri(), wait_until="load")
         page.wait_for_timeout(250)  # quizzes and the theme's buttons are built after load
-        seen.search_fields = page.evaluate(SEARCH)
-        page.evaluate(UNFOLD)
-        seen.wider = page.evaluate(WIDER)
-        seen.without_alt = page.eval_on_selector_all(
-            "main img",
-            "list => list.filter(i => !(i.getAttribute('alt') || '').trim()).map(i => i.outerHTML)",
-        )
-        seen.captions = page.eval_on_selector_all(
-            "#pst-primary-sidebar .caption", "list => list.map(e => e.textContent.trim())"
-        )
-        seen.text = page.inner_text("main")
-        seen.axe = violations(page)
+        page.wait_for_function(READY)
+        look(page, seen)
         context.close()
         return seen
 
     return open_page
+
+
+def look(page: Page, seen: Visit) -> None:
+    """Collect in ``seen`` what an open page shows, mode by mode."""
+    for mode in ("phone", "dark", "light"):
+        switch(page, mode)
+        seen.search_fields[mode] = page.evaluate(SEARCH)
+    page.evaluate(UNFOLD)
+    seen.without_alt = page.eval_on_selector_all(
+        "main img",
+        "list => list.filter(i => !(i.getAttribute('alt') || '').trim()).map(i => i.outerHTML)",
+    )
+    seen.captions = page.eval_on_selector_all(
+        "#pst-primary-sidebar .caption", "list => list.map(e => e.textContent.trim())"
+    )
+    seen.text = page.inner_text("main")
+    seen.code = page.locator("div.cell_input div.highlight pre").all_text_contents()
+    seen.axe["light"] = violations(page)
+    switch(page, "dark")
+    seen.axe["dark"] = violations(page, DARK)
+    answer_all(page, seen)
+    switch(page, "phone")
+    seen.wider = page.evaluate(WIDER)
+    seen.axe["phone"] = violations(page, PHONE)
+
+
+def answer_all(page: Page, seen: Visit) -> None:
+    """Answer every quiz of a page that is shown in the dark, and look at it there and in the light."""
+    questions = page.locator(".Quiz[data-tl-ready]").all()
+    seen.questions = len(questions)
+    for question in questions:
+        seen.unnamed += unnamed_answers(question)
+        seen.unheard += answer(question)
+    if questions:
+        page.wait_for_timeout(900)  # the colors of the answers fade in
+        seen.axe["answered, dark"] = violations(page, DARK, ".Quiz")
+        switch(page, "light")
+        seen.axe["answered, light"] = violations(page, WCAG, ".Quiz")

@@ -1,30 +1,52 @@
-"""A quiz on the page, used with nothing but a keyboard and heard through its live region."""
+"""A quiz on the page, used with nothing but a keyboard and heard through its live region.
+
+What all quizzes share is tested on the chapter that asks every kind of question; that each question names its
+answers, and says a verdict to each, is tested on all of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from playwright.sync_api import Browser, Locator, Page
 
-from .conftest import MODES, violations
+from .conftest import MODES, ROOT, VERDICT, Visit
+
+QUIZZES = ROOT / "book" / "quizzes"
+
+
+@pytest.fixture(scope="session")
+def all_kinds(book: Path, browser: Browser) -> Path:
+    """Find the first chapter that asks every kind of question."""
+    for chapter in sorted(book.glob("book/[0-9][0-9]-*.html")):
+        text = chapter.read_text(encoding="utf-8")
+        if all(f'"type": "{kind}"' in text for kind in ("multiple_choice", "many_choice", "numeric")):
+            return chapter
+    pytest.fail("no chapter asks every kind of question; give one of them a question of the kind that it lacks")
 
 
 @pytest.fixture(params=["light", "dark"])
-def quiz_page(request: pytest.FixtureRequest, browser: Browser, book: Path, chapter: str) -> Iterator[Page]:
-    """Open one chapter from its file and wait for its quiz."""
+def quiz_page(request: pytest.FixtureRequest, browser: Browser, all_kinds: Path) -> Iterator[Page]:
+    """Open the chapter from its file and wait for its quiz."""
     context = browser.new_context(**MODES[request.param], reduced_motion="reduce")
     page = context.new_page()
-    page.goto((book / chapter).as_uri(), wait_until="load")
+    page.goto(all_kinds.as_uri(), wait_until="load")
     page.wait_for_selector(".Quiz[data-tl-ready]", timeout=10_000)
     yield page
     context.close()
 
 
+def question_of(page: Page, kind: str) -> Locator:
+    """Give the first question of a kind."""
+    return page.locator(".Quiz[data-tl-ready]").filter(has=page.locator(f".{kind}")).first
+
+
 def choice_question(page: Page) -> Locator:
     """Give the first question with one right answer."""
-    return page.locator(".Quiz[data-tl-ready]").filter(has=page.locator(".MultipleChoiceQn")).first
+    return question_of(page, "MultipleChoiceQn")
 
 
 def tab_into(page: Page, question: Locator) -> None:
@@ -82,27 +104,41 @@ def test_a_wrong_and_a_right_answer_are_heard(quiz_page: Page, key: str) -> None
     assert right.startswith("Right.") and len(right) > len("Right. "), "a right answer needs its explanation"
 
 
-def test_every_question_names_its_answers(quiz_page: Page) -> None:
-    for question in quiz_page.locator(".Quiz[data-tl-ready]").all():
-        fields = question.locator("input.Input-text")
-        if fields.count():
-            assert question.get_by_label("answer").count() == 1, "a text field needs a label"
-        else:
-            answers = question.locator(".Answer")
-            assert answers.get_attribute("role") in {"radiogroup", "group"}
-            name = quiz_page.locator(f"[id='{answers.get_attribute('aria-labelledby')}']").inner_text()
-            assert name.strip()
+def test_tab_reaches_each_answer_of_a_question_with_several_and_space_gives_it(quiz_page: Page) -> None:
+    question = question_of(quiz_page, "ManyChoiceQn")
+    status = question.get_by_role("status")
+    tab_into(quiz_page, question)
+    for label in question.locator("label").all():
+        assert label.evaluate("label => label.contains(document.activeElement)")
+        outline = quiz_page.evaluate("getComputedStyle(document.activeElement.closest('label')).outlineStyle")
+        assert outline == "solid"
+        quiz_page.keyboard.press("Space")
+        assert VERDICT.match(status.inner_text())
+        quiz_page.keyboard.press("Tab")
 
 
-def test_an_answered_quiz_breaks_no_accessibility_rule(quiz_page: Page) -> None:
-    for question in quiz_page.locator(".Quiz[data-tl-ready]").all():
-        for label in question.locator("label.MCButton").all():
-            label.click()
-        field = question.locator("input.Input-text")
-        if field.count():
-            field.focus()
-            quiz_page.keyboard.type("1")
-            quiz_page.keyboard.press("Enter")
-    quiz_page.wait_for_timeout(900)  # the colors of the answers fade in
-    found = violations(quiz_page)
+def test_a_number_is_typed_and_answered_with_enter(quiz_page: Page) -> None:
+    question = question_of(quiz_page, "NumericQn")
+    tab_into(quiz_page, question)
+    quiz_page.keyboard.type("-98765")
+    quiz_page.keyboard.press("Enter")
+    assert question.get_by_role("status").inner_text().startswith("Not yet. ")
+
+
+def test_every_question_names_its_answers_and_says_a_verdict_to_each(
+    visit: Callable[[str], Visit], quizzed: str
+) -> None:
+    seen = visit(quizzed)
+    assert (seen.unnamed, seen.unheard) == ([], [])
+    name = "final/*" if "final" in quizzed else Path(quizzed).name[:2]
+    asked = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in QUIZZES.glob(f"{name}.yml")]
+    cases = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in QUIZZES.glob(f"cases/{name}.yml")]
+    assert seen.questions == sum(map(len, asked + cases)) > 0
+
+
+@pytest.mark.parametrize("light", ["light", "dark"])
+def test_an_answered_quiz_breaks_no_accessibility_rule(
+    visit: Callable[[str], Visit], quizzed: str, light: str
+) -> None:
+    found = visit(quizzed).axe[f"answered, {light}"]
     assert not found, "\n".join(found)

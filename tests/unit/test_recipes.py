@@ -33,7 +33,7 @@ def p(folder: Path) -> Profile:
 
 @pytest.fixture
 def splits(p: Profile) -> Splits:
-    return recipes.cut(p, p.n_train, seed=0)
+    return tl.data.splits(p, 0)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def small(tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
         net.net.fc = nn.Linear(net.width, num_classes)
         return net
 
-    monkeypatch.setattr(tl.backbones, "load", load)
+    monkeypatch.setattr(tl.models, "load", load)
     monkeypatch.setattr(recipes, "MIN_STEPS", 1)
 
 
@@ -56,6 +56,12 @@ class TestPasses:
         p = dataclasses.replace(tl.profile.current(), batch_size=32, epochs=5)
         assert recipes.passes(p, labels) == epochs
         assert recipes.passes(p, labels) * -(-labels // 32) >= 80
+
+    def test_no_label_count_of_the_profile_gets_too_few_steps(self) -> None:
+        p = tl.profile.current()
+        steps = {labels: recipes.passes(p, labels) * -(-labels // p.batch_size) for labels in p.label_counts}
+        assert min(steps.values()) >= recipes.MIN_STEPS
+        assert recipes.passes(p, max(p.label_counts)) == p.epochs
 
     def test_the_epochs_of_the_profile_are_the_least(self) -> None:
         p = dataclasses.replace(tl.profile.current(), batch_size=32, epochs=90)
@@ -187,13 +193,18 @@ class TestStrategies:
     def optimizers(self, monkeypatch: pytest.MonkeyPatch) -> list[torch.optim.Optimizer]:
         """Collect the optimizers that training gets."""
         found: list[torch.optim.Optimizer] = []
-        fit = tl.train.fit
+        fit, fit_head = tl.train.fit, tl.train.fit_head
 
         def spy(*args: Any, **options: Any) -> pd.DataFrame:
             found.append(args[3])
             return fit(*args, **options)
 
-        monkeypatch.setattr(tl.training, "fit", spy)
+        def stage_1(head: nn.Module, *args: Any, **options: Any) -> pd.DataFrame:
+            found.append(torch.optim.AdamW(head.parameters(), lr=options["lr"]))
+            return fit_head(head, *args, **options)
+
+        monkeypatch.setattr(tl.train, "fit", spy)
+        monkeypatch.setattr(tl.train, "fit_head", stage_1)
         return found
 
     @pytest.mark.parametrize(
@@ -271,15 +282,6 @@ class TestParts:
         net = tiny()
         assert recipes.report(net, splits.test, p) == recipes.report(net, splits.test, p, net.transform)
 
-    def test_cut_changes_the_training_part_alone_and_nests(self, p: Profile) -> None:
-        few, more = (recipes.cut(p, labels, seed=3) for labels in (8, 16))
-        assert [len(part) for part in few] == [8, 16, 24] and [len(part) for part in more] == [16, 16, 24]
-        assert set(few.train.images) < set(more.train.images)
-        assert few.val.images == more.val.images and few.test.images == more.test.images
-
-    def test_each_seed_cuts_anew(self, p: Profile) -> None:
-        assert set(recipes.cut(p, 8, seed=0).test.images) != set(recipes.cut(p, 8, seed=1).test.images)
-
 
 def test_one_seed_gives_the_same_numbers_twice_with_the_real_backbone_and_cells(
     monkeypatch: pytest.MonkeyPatch,
@@ -287,7 +289,7 @@ def test_one_seed_gives_the_same_numbers_twice_with_the_real_backbone_and_cells(
     monkeypatch.setattr(recipes, "MIN_STEPS", 1)
     sizes = {"n_train": 8, "n_val": 8, "n_test": 12, "epochs": 1, "image_size": 32, "batch_size": 4}
     p = dataclasses.replace(tl.profile.current(), **sizes)
-    first, second = (recipes.two_stage(recipes.cut(p, 8, 0), p, 0) for _ in range(2))
+    first, second = (recipes.two_stage(tl.data.splits(p, 0, 8), p, 0) for _ in range(2))
     assert first.scores == second.scores
     pd.testing.assert_frame_equal(first.history.drop(columns="seconds"), second.history.drop(columns="seconds"))
 
@@ -300,8 +302,8 @@ def test_the_full_profile_goes_through_the_same_functions(folder: Path, monkeypa
     p = dataclasses.replace(tl.profile.current(), **sizes)
     images = tl.data.load(p.image_data)
     assert images.classes == ("NORMAL", "PNEUMONIA") and len(images) == 80
-    splits = recipes.cut(p, p.n_train, seed=0)
-    net = tl.models.load(p.backbone, pretrained=False, image_size=p.image_size)
+    splits = tl.data.splits(p, 0)
+    net = tl.models.load(p.backbone, 2, pretrained=False, image_size=p.image_size).to(p.device)
     tl.models.freeze(net)
     x, _ = tl.look.extract(net, splits.train)
     assert x.shape == (12, 2048) and x.device.type == "cpu"

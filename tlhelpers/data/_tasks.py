@@ -110,13 +110,17 @@ def depth(seed: int, sizes: Sizes = SIZES) -> Splits:
     return strips(draw, sizes)
 
 
+def cell_kinds() -> np.ndarray:
+    """Return ``mono`` or ``poly`` for every solar cell, ``[N]``, in the order of :func:`tlhelpers.data.load`."""
+    table = Path(str(files("elpv_dataset"))) / "data" / "labels.csv"
+    return np.genfromtxt(table, dtype=str)[:, 2]
+
+
 def cells(question: str, seed: int, sizes: Sizes = SIZES) -> Splits:
     """Return solar cells, asked whether they are defective or whether their silicon is one crystal or many."""
     images = load("elpv")
     if question == "kind":
-        table = Path(str(files("elpv_dataset"))) / "data" / "labels.csv"
-        kinds = np.genfromtxt(table, dtype=str)[:, 2]
-        images = ImageSet(images.images, (kinds == "poly").astype(np.int64), ("mono", "poly"))
+        images = ImageSet(images.images, (cell_kinds() == "poly").astype(np.int64), ("mono", "poly"))
     return split(images, *sizes, seed)
 
 

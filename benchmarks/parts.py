@@ -1,0 +1,180 @@
+"""What several experiments are made of, once each."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import tlhelpers as tl
+from tlhelpers._machine import device_of, has_bf16, to_device
+from tlhelpers.data import ImageSet
+from tlhelpers.look import Suffix
+from tlhelpers.models import Backbone, Encoder
+
+PENALTIES = np.logspace(0, 5, 11)
+Part = tuple[torch.Tensor, torch.Tensor]
+"""Inputs ``[N, ...]`` and labels ``[N]``."""
+
+
+def numbered(labels: np.ndarray, classes: tuple[str, ...]) -> ImageSet:
+    """Return a set whose image ``i`` is the number ``i``: to split or thin out what lies elsewhere as tensors."""
+    return ImageSet(range(len(labels)), labels, classes)  # type: ignore[arg-type]  # nobody opens them
+
+
+def batches(part: Part, size: int, seed: int | None = None) -> DataLoader:
+    """Return batches of inputs and labels, shuffled when there is a seed."""
+    order = None if seed is None else torch.Generator().manual_seed(seed)
+    return DataLoader(TensorDataset(*part), size, shuffle=seed is not None, generator=order)
+
+
+def in_order(part: Part, size: int) -> list[Part]:
+    """Return batches of inputs and labels, without a loader: at each pass that draws a number of dropout's."""
+    return list(zip(*(column.split(size) for column in part), strict=True))
+
+
+# Stages
+
+
+def stage_from(net: Backbone, share: float) -> str:
+    """Return the last stage from which on, the head apart, at least a share of all parameters lie."""
+    size = {name: sum(p.numel() for p in stage.parameters) for name, stage in net.stages.items() if name != "head"}
+    above = 0
+    for name in reversed(size):
+        above += size[name]
+        if above >= share * sum(size.values()):
+            return name
+    raise ValueError(f"share={share}; give a number above 0 and at most 1.")
+
+
+def every_second_stage(net: Backbone) -> tuple[str, ...]:
+    """Return every second stage above the stem, and the last one below the head."""
+    body = [name for name in net.stages if name != "head"]
+    return *body[1:-1:2], body[-1]
+
+
+@torch.no_grad()
+def features_of(net: Suffix, activations: torch.Tensor, size: int) -> torch.Tensor:
+    """Return what enters the head, ``[N, width]``, for what :func:`tlhelpers.look.prefix` returned."""
+    device = device_of(net)
+    with tl.models.evaluating(net):
+        return torch.cat([net.features(to_device(x, device)).cpu() for x in activations.split(size)])
+
+
+# Training without a validation set
+
+
+def take_steps(
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: Iterable[Part],
+    *,
+    penalty: Callable[[], torch.Tensor] | None = None,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    class_weights: torch.Tensor | None = None,
+) -> None:
+    """Take one step a batch, in the mode that ``net`` is in, and leave it with its last weights.
+
+    :func:`tlhelpers.train.fit` keeps the best epoch; this is for what training does whatever comes of it.
+    """
+    device = device_of(net)
+    weight = None if class_weights is None else class_weights.to(device)
+    for x, y in inputs:
+        loss = nn.functional.cross_entropy(net(to_device(x, device)), y.to(device), weight=weight)
+        if penalty is not None:
+            loss = loss + penalty()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+
+
+# Models of scikit-learn
+
+
+def chosen(
+    models: Iterable[Any], train: tuple[Any, np.ndarray], val: tuple[Any, np.ndarray], metric: str
+) -> tuple[Any, dict[str, float]]:
+    """Fit each model and return the one that validation likes best, and its scores there."""
+    tried = []
+    for model in models:
+        model.fit(*train)
+        tried.append((model, tl.stats.scores(model.predict_proba(val[0]), val[1])))
+    return max(tried, key=lambda pair: pair[1][metric])
+
+
+def word_models() -> list[Pipeline]:
+    """Return logistic regressions on TF-IDF of words and pairs of words, by penalty: nothing pretrained."""
+    return [
+        make_pipeline(
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+            LogisticRegression(C=C, max_iter=1000, class_weight="balanced"),
+        )
+        for C in (0.1, 1.0, 10.0, 100.0)
+    ]
+
+
+def ridge() -> Pipeline:
+    """Return a ridge classifier on standardized features; leave-one-out in training sets its penalty."""
+    return make_pipeline(StandardScaler(), RidgeClassifierCV(PENALTIES, class_weight="balanced"))
+
+
+# Sentences
+
+
+def tokens(texts: Sequence[str], encoder: Encoder, length: int) -> torch.Tensor:
+    """Return token numbers and mask of sentences, ``[N, 2, T]``; what is beyond ``length`` tokens is cut off."""
+    rows = encoder.tokenizer(list(texts), padding=True, truncation=True, max_length=length, return_tensors="pt")
+    return torch.stack([rows["input_ids"], rows["attention_mask"]], dim=1)
+
+
+class SentenceClassifier(nn.Module):
+    """A sentence encoder, the mean over its tokens, and a linear head."""
+
+    def __init__(self, encoder: nn.Module, head: nn.Linear, bf16: bool = False) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        self.bf16 = bf16 and has_bf16(next(encoder.parameters()).device.type)
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``[B, D]`` for token numbers and mask ``[B, 2, T]``; what is only padding is not computed."""
+        ids, mask = x[:, :, : int(x[:, 1].sum(dim=1).max())].unbind(dim=1)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return tl.models.mean_pool(states.float(), mask)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits ``[B, C]``."""
+        return self.head(self.features(x))
+
+
+@torch.no_grad()
+def by_layer(texts: Sequence[str], encoder: Encoder) -> list[np.ndarray]:
+    """Return what :func:`tlhelpers.models.encode` gives for each layer ``[N, D]``, in one pass for all of them."""
+    layers: list[list[np.ndarray]] = []
+    for start in range(0, len(texts), 50):
+        rows = encoder.tokenizer(
+            list(texts[start : start + 50]), padding=True, truncation=True, max_length=64, return_tensors="pt"
+        )
+        states = encoder.model(**rows, output_hidden_states=True).hidden_states
+        layers.append([tl.models.mean_pool(layer, rows["attention_mask"]).numpy() for layer in states])
+    return [np.concatenate(pieces) for pieces in zip(*layers, strict=True)]
+
+
+def with_lora(model: Any, **settings: Any) -> PeftModel:
+    """Return a transformer with LoRA on queries and values, rank 8 (Hu et al. 2022), as all that is trained."""
+    with warnings.catch_warnings():
+        # peft 0.21 still asks for the old name of a setting; the reader can do nothing about it.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        return get_peft_model(model, LoraConfig(r=8, lora_alpha=16, lora_dropout=0.1, **settings))
