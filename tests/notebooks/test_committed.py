@@ -12,13 +12,20 @@ from nbformat import NotebookNode
 
 from tools import build
 from tools.catalog import read_book
-from tools.notebooks import derive_again, read_source
+from tools.notebooks import derive_again, kept, read_source
+from tools.reach import Reach
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = [path.stem for path in build.chapters(ROOT)]
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS)
 RAW = re.compile(r"^\s*(?:`{3,}|:{3,})\s*\{|\{[\w:+-]+\}`|\{glue|^\([\w:.-]+\)=|\{\{\s*\w+\s*\}\}", re.MULTILINE)
 LITTER = re.compile(r"\d+%\||\bit/s\b|\bs/it\b|█|\r")
+
+
+@pytest.fixture(scope="module")
+def reach() -> Reach:
+    """The modules of this checkout, each read once."""
+    return Reach(ROOT)
 
 
 def committed(chapter: str) -> NotebookNode:
@@ -57,7 +64,19 @@ def test_matches_its_source(chapter: str) -> None:
     notebook = committed(chapter)
     assert cells(derive_again(source, notebook, read_book(ROOT))) == cells(notebook), "run `make book`"
     code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    assert code[1:] == [cell.source for cell in read_source(source).cells if cell.cell_type == "code"]
+    assert code[1:] == [cell.source for cell in kept(read_source(source)).cells if cell.cell_type == "code"]
+
+
+@each_chapter
+def test_is_sealed_with_todays_key(chapter: str, reach: Reach, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise `make book` would execute the chapter again in each clone."""
+    monkeypatch.delenv("TLHELPERS_PROFILE", raising=False)
+    monkeypatch.delenv("TLHELPERS_DATA", raising=False)
+    source = ROOT / "book" / f"{chapter}.md"
+    notebook = build.read_committed(source.with_suffix(".ipynb"))
+    assert notebook is not None, "the build did not make it: run `make book` and commit the notebook"
+    key = build.read_chapter(source, ROOT, reach).key
+    assert notebook.metadata.book.key == key, "its code changed: run `make book` and commit the notebook"
 
 
 @each_chapter
