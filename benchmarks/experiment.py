@@ -144,7 +144,7 @@ def script(module: str) -> str:
         name = waiting.pop()
         reached.add(name)
         if reach.locate(name):
-            waiting |= reach.module(name)[2]
+            waiting |= reach.module(name)[1]
     names = sorted(name for name in reached - {__name__} if reach.locate(name))
     return digest([[name, reach.module(name)[0]] for name in names])
 

@@ -2,7 +2,7 @@
 
 ``import tlhelpers as tl`` is cheap: ``tl.data``, ``tl.models``, ``tl.train``, ``tl.look``, ``tl.book``,
 ``tl.stats``, ``tl.plots`` and ``tl.profile``, and the heavy libraries they need, are imported when first used.
-What a door offers stands in the ``.pyi`` file beside it, which editors and type checkers read, too.
+What a package among them offers stands in its ``__init__.pyi``, which editors and type checkers read, too.
 """
 
 import lazy_loader

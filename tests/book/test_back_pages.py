@@ -98,5 +98,5 @@ def test_a_term_is_bold_and_leads_to_its_entry(page: Page, book: Path) -> None:
 
 def test_the_api_page_documents_functions_with_their_arguments(book: Path) -> None:
     text = text_of(book, "api")
-    assert 'id="tlhelpers.measures.interval"' in text and 'id="tlhelpers.claims.claim"' in text
+    assert 'id="tlhelpers.stats.interval"' in text and 'id="tlhelpers.book.claim"' in text
     assert "Raises" in text and "Google" not in text

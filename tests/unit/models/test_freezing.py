@@ -120,7 +120,7 @@ class TestFreeze:
             tl.models.freeze(tiny(), ["layer9"])
 
 
-class TestThaw:
+class TestUnfreeze:
     def test_all_stages_are_thawed_at_first(self, tiny: Make) -> None:
         net = tl.models.freeze(tiny(), ["stem", "layer1", "layer2", "head"])
         assert trained(net) == set()
@@ -195,7 +195,7 @@ class TestSummary:
         assert found["BatchNorm layers"].tolist() == [1, 4, 5, 5, 5, 0]
 
 
-class TestHoldNorms:
+class TestFreezeNorms:
     def test_batchnorm_of_trained_stages_stays_in_eval_through_every_train_call(self, tiny: Make) -> None:
         net = tl.models.freeze_norms(tiny())
         before = {name: value.clone() for name, value in net.named_buffers()}
