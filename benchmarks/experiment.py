@@ -22,7 +22,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
@@ -96,7 +96,8 @@ class Experiment:
         Raises:
             ValueError: when a row has no note.
         """
-        return read(self.path)[0] if self.path.is_file() else []
+        with locked(self.path):  # notes and rows are two files
+            return read(self.path)[0] if self.path.is_file() else []
 
     def missing(self, p: Profile) -> list[Cell]:
         """Return the cells that the table lacks."""
@@ -251,24 +252,20 @@ def _write_notes(path: Path, notes: Mapping[str, Note]) -> None:
 
 def make(experiment: Experiment, p: Profile, note: Note, again: bool, cell: Cell) -> None:
     """Run a cell and store its rows, unless it is stored already or another process is at it."""
-    try:
-        with locked(experiment.path, cell, timeout=0):
-            if not again and any(holds(row, cell) for row in experiment.stored()):
-                return
-            start = time.perf_counter()
-            result = experiment.run(p, **cell)
-            rows = [result] if isinstance(result, dict) else list(result)
-            seconds = (time.perf_counter() - start) / max(len(rows), 1)
-            if experiment.bf16 is not None and experiment.bf16(cell) and has_bf16(p.device):
-                note = note | {"precision": "bf16"}
-            put(
-                experiment.path,
-                cell,
-                [{**cell, **row, "seconds": row.get("seconds", seconds)} for row in rows],
-                note,
-            )
-    except Timeout:
-        return
+    with ExitStack() as held:
+        try:
+            held.enter_context(locked(experiment.path, cell, timeout=0))
+        except Timeout:
+            return
+        if not again and any(holds(row, cell) for row in experiment.stored()):
+            return
+        start = time.perf_counter()
+        result = experiment.run(p, **cell)
+        rows = [result] if isinstance(result, dict) else list(result)
+        seconds = (time.perf_counter() - start) / max(len(rows), 1)
+        if experiment.bf16 is not None and experiment.bf16(cell) and has_bf16(p.device):
+            note = note | {"precision": "bf16"}
+        put(experiment.path, cell, [{**cell, **row, "seconds": row.get("seconds", seconds)} for row in rows], note)
 
 
 def fill(
@@ -323,7 +320,8 @@ def _over(work: Callable[[Cell], None], cells: Sequence[Cell], workers: int) -> 
 
 
 def _check_profile(experiment: Experiment, p: Profile) -> None:
-    notes = read(experiment.path)[1] if experiment.path.is_file() else {}
+    with locked(experiment.path):
+        notes = read(experiment.path)[1] if experiment.path.is_file() else {}
     if others := sorted({note["profile"] for note in notes.values()} - {p.name}):
         raise SystemExit(
             f"{experiment.path.name} holds rows of profile {others[0]!r}, and this is profile {p.name!r}; "

@@ -74,7 +74,9 @@ def tune(
     """Train the whole network by a plan; leave it with the weights of its best epoch, return those of its last."""
     optimizer = torch.optim.AdamW(groups(net, plan, rate))
     tl.train.check_groups(net, optimizer)
-    steps_left = EPOCHS * -(-len(splits.train) // p.batch_size)
+    images, last_batch = len(splits.train), len(splits.train) % p.batch_size
+    # The loader drops a last batch of one image.
+    steps_left = EPOCHS * (-(-images // p.batch_size) - (images > p.batch_size and last_batch == 1))
     last: dict[str, torch.Tensor] = {}
 
     def keep_last(*_: object) -> None:

@@ -69,7 +69,7 @@ def image_scores(p: Profile, task: str, seed: int) -> Row:
 def text_scores(p: Profile, task: str, seed: int) -> Row:
     """Return the scores of one text task, from its training sentences alone."""
     train = sentences(task, seed).train
-    return all_scores(tl.models.encode(train.texts, tl.models.load_encoder()).numpy(), train.labels)
+    return all_scores(tl.models.encode(train.texts, tl.models.load_encoder().to(p.device)).numpy(), train.labels)
 
 
 def labeled(part: TextSet, encoder: Encoder) -> Part:
@@ -90,7 +90,7 @@ def text_head(splits: TextSplits, encoder: Encoder, p: Profile, seed: int) -> tu
 def text_frozen(splits: TextSplits, p: Profile, seed: int) -> recipes.Run:
     """Train a new head on the frozen encoder."""
     tl.seed_everything(seed)
-    encoder = tl.models.load_encoder()
+    encoder = tl.models.load_encoder().to(p.device)
     head, history = text_head(splits, encoder, p, seed)
     return judged(SentenceClassifier(encoder.model, head), encoder, history, splits.test)
 
@@ -98,7 +98,7 @@ def text_frozen(splits: TextSplits, p: Profile, seed: int) -> recipes.Run:
 def text_tuned(splits: TextSplits, p: Profile, seed: int, rate: float = TEXT_RATE) -> recipes.Run:
     """Train the head first, then the whole encoder, slowly."""
     tl.seed_everything(seed)
-    encoder = tl.models.load_encoder()
+    encoder = tl.models.load_encoder().to(p.device)
     head, _ = text_head(splits, encoder, p, seed)
     net = SentenceClassifier(encoder.model, head).to(p.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=rate, weight_decay=0.01)
@@ -149,7 +149,7 @@ def described(p: Profile, task: str, seed: int) -> tuple[Described, np.ndarray, 
     """Return what each source makes of a task: features of train and test part; and the labels of both."""
     if task in tl.data.TEXT_DOMAINS:
         texts = sentences(task, seed)
-        pair, encoder = (texts.train, texts.test), tl.models.load_encoder()
+        pair, encoder = (texts.train, texts.test), tl.models.load_encoder().to(p.device)
         words = TfidfVectorizer(sublinear_tf=True).fit(texts.train.texts)
         made: Described = {"word counts": tuple(words.transform(part.texts).toarray() for part in pair)}
         layers = [parts.by_layer(part.texts, encoder) for part in pair]

@@ -206,7 +206,7 @@ def run(p: Profile, arm: str, labels: int, seed: int) -> Row:
     if arm == "words":
         return words(p, splits)
     if arm == "frozen":
-        return frozen(p, splits, tl.models.load_encoder(p.text_model))
+        return frozen(p, splits, tl.models.load_encoder(p.text_model).to(p.device))
     if arm == "full":
         return tuned(p, splits, seed).row
     if arm == "lora":
@@ -214,7 +214,7 @@ def run(p: Profile, arm: str, labels: int, seed: int) -> Row:
     folder, seconds = adapted(p, seed)
     if arm == "adapted full":
         return tuned(p, splits, seed, start=folder.name, before=seconds).row
-    return frozen(p, splits, tl.models.load_encoder(folder.name), seconds)
+    return frozen(p, splits, tl.models.load_encoder(folder.name).to(p.device), seconds)
 
 
 def in_bf16(cell: Cell) -> bool:

@@ -124,13 +124,13 @@ def current() -> Profile:
     Raises:
         ValueError: when the variable names no profile.
     """
-    name = os.environ.get("TLHELPERS_PROFILE", "offline")
+    name = os.environ.get("TLHELPERS_PROFILE") or "offline"
     if name not in _PROFILES:
         raise ValueError(
             f"TLHELPERS_PROFILE is {name!r}, but the profiles are {', '.join(_PROFILES)}; set one of them."
         )
     chosen = _PROFILES[name]
-    folder = _seen_from_here(os.environ.get("TLHELPERS_DATA", chosen.image_data))
+    folder = _seen_from_here(os.environ.get("TLHELPERS_DATA") or chosen.image_data)
     return replace(chosen, image_data=folder, device="cpu" if name == "offline" else _device())
 
 

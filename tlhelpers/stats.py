@@ -50,6 +50,11 @@ class Interval:
         """Return what a difference says: ``more`` than zero, ``less``, or ``same`` where it cannot tell."""
         return {"holds": more, "fails": less, "open": same}[self.verdict]
 
+    def equivalence(self, margin: float) -> str:
+        """Whether a difference is too small to matter: ``inside`` a margin, ``fails`` beyond it, else ``open``."""
+        beyond = self.low > margin or self.high < -margin
+        return "inside" if self.within(margin) else "fails" if beyond else "open"
+
     def within(self, margin: float) -> bool:
         """Return whether the whole interval lies inside ``margin`` around zero, which shows equivalence.
 

@@ -206,7 +206,7 @@ def read(path: Path) -> NotebookNode:
 
 
 def read_committed(path: Path) -> NotebookNode | None:
-    """The notebook beside a chapter, or None when there is none, or one that this build did not make.
+    """The notebook beside a chapter, or None when there is none.
 
     Raises `BuildFailure` when it cannot be read, or was changed since it was made.
     """
@@ -224,12 +224,9 @@ def read_committed(path: Path) -> NotebookNode | None:
             f"book/{path.name} cannot be read (cut off, empty, or with the marks of a merge); {advice}."
         ) from error
     seal = notebook.metadata.get("book", {}).get("seal")
-    if seal is None:
-        return None
     if seal != seal_of(notebook):
-        raise BuildFailure(
-            f"book/{path.name} was edited by hand (its seal is broken); {advice}, and edit {path.stem}.md instead."
-        )
+        fault = "has no seal, so this build did not write it" if seal is None else "was edited by hand"
+        raise BuildFailure(f"book/{path.name} {fault}; {advice}, and edit {path.stem}.md instead.")
     return notebook
 
 

@@ -39,9 +39,10 @@ def read_source(path: Path) -> NotebookNode:
 
 
 def code_of(notebook: NotebookNode) -> list[str]:
-    """What decides the outputs: each code cell's source, and whether it may raise."""
+    """What decides the outputs: each code cell's source, whether it may raise, and whether readers get it."""
+    marks = {"raises-exception": "\n# raises", REMOVED: "\n# removed"}
     return [
-        cell.source + ("\n# raises" if "raises-exception" in cell.metadata.get("tags", []) else "")
+        cell.source + "".join(mark for tag, mark in marks.items() if tag in cell.metadata.get("tags", []))
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
@@ -240,10 +241,10 @@ def redrawn(notebook: NotebookNode, chapter: str, made: str = "") -> NotebookNod
 
 
 def seal_of(notebook: NotebookNode) -> str:
-    """SHA-256 over what a derived notebook says: key, values, and of each cell text, outputs and number."""
+    """SHA-256 over what a derived notebook says: key, values, and all of each cell."""
     made = notebook.metadata.get("book", {})
     cells = [
-        [cell.cell_type, cell.source, cell.get("execution_count"), cell.get("outputs", [])]
+        [cell.get(part) for part in ("id", "cell_type", "source", "metadata", "execution_count", "outputs")]
         for cell in notebook.cells
     ]
     said = [made.get("source"), made.get("key"), made.get("values", {}), cells]

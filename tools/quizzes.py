@@ -15,7 +15,7 @@ import jsonschema
 import yaml
 
 FOLDER = Path(__file__).resolve().parent.parent / "book" / "quizzes"
-SCHEMA: dict[str, Any] = json.loads((FOLDER / "schema.json").read_text(encoding="utf-8"))
+SCHEMA: dict[str, Any] = json.loads((Path(__file__).parent / "quizzes.schema.json").read_text(encoding="utf-8"))
 
 
 def check(path: Path) -> list[dict[str, Any]]:

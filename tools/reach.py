@@ -17,8 +17,14 @@ from tools.catalog import ConversionError
 
 # They draw what travels in an output's metadata, and the build draws it again: no run depends on them.
 RENDERING = ("tlhelpers.book._render", "tlhelpers.book._quiz")
-# Functions of the door `book` that read stored tables, and which of their arguments name one.
-READERS = {"results": slice(0, 1), "card": slice(None), "check": slice(1, 2), "beside": slice(1, 2)}
+# Functions of the door `book` that read stored tables and drawings, and which of their arguments name one.
+READERS = {
+    "results": slice(0, 1),
+    "card": slice(None),
+    "check": slice(1, 2),
+    "beside": slice(1, 2),
+    "figure": slice(0, 1),
+}
 
 
 def parse(code: str, name: str) -> ast.Module:
@@ -241,10 +247,10 @@ class Reach:
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             reader = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
             for argument in call.args[READERS.get(reader, slice(0, 0))]:
-                if isinstance(argument, ast.JoinedStr | ast.BinOp):
+                if not isinstance(argument, ast.Constant):
                     raise ConversionError(
-                        f"{name}: {ast.unparse(call)} makes up the name of a table; write it out in plain quotes, "
-                        "so that the build can tell what the chapter depends on"
+                        f"{name}: {ast.unparse(call)} makes up the name of what it reads; write it out in plain "
+                        "quotes, so that the build can tell what the chapter depends on"
                     )
         modules = self.closure(tree)
         texts = [f"{module}\0{self.module(module)[0]}" for module in modules]

@@ -485,12 +485,14 @@ def test_a_notebook_whose_key_lies_stops(tree: Path, monkeypatch: pytest.MonkeyP
     assert "book/01-a.ipynb lies" in said and "delete it" in said
 
 
-def test_a_notebook_without_a_seal_is_made_again(clone: Path, ran: list[str]) -> None:
-    notebook = notebook_of(clone)
+def test_a_notebook_without_a_seal_was_not_written_here(
+    tree: Path, ran: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = notebook_of(tree)
     del notebook.metadata.book["seal"]
-    build.write(clone / "book" / "01-a.ipynb", notebook)
-    build.build(clone)
-    assert ran == ["01-a"] and notebook_of(clone).metadata.book.seal
+    build.write(tree / "book" / "01-a.ipynb", notebook)
+    said = stopped(tree, monkeypatch)
+    assert "book/01-a.ipynb has no seal" in said and "git checkout" in said and not ran
 
 
 BROKEN = {

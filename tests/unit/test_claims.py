@@ -64,11 +64,14 @@ class TestVerdict:
         assert f'data-verdict="{verdict}"' in _render.claim_html(shown[0])
 
     def test_a_difference_inside_its_margin_is_a_verdict_of_its_own(self, shown: list[Claim]) -> None:
-        claim("07-gain", "Two stages win.", Interval(0.004, -0.01, 0.018, 5), margin=0.02)
-        claim("07-same", "Two stages win.", Interval(0.004, 0.001, 0.007, 5), margin=0.02)
-        claim("07-more", "Two stages win.", Interval(0.03, 0.01, 0.05, 5), margin=0.02)
-        claim("07-wide", "Two stages win.", Interval(0.004, -0.03, 0.04, 5), margin=0.02, relied=False)
-        assert [one.verdict for one in shown] == ["inside", "inside", "holds", "open"]
+        same = "Two stages and one do not differ by more than 0.02."
+        claim("07-zero", same, Interval(0.004, -0.01, 0.018, 5), margin=0.02)
+        claim("07-small", same, Interval(0.004, 0.001, 0.007, 5), margin=0.02)
+        claim("07-edge", same, Interval(0.03, 0.01, 0.05, 5), margin=0.02, relied=False)
+        claim("07-more", same, Interval(0.06, 0.05, 0.07, 5), margin=0.02, relied=False)
+        claim("07-less", same, Interval(-0.06, -0.07, -0.05, 5), margin=0.02, relied=False)
+        claim("07-wide", same, Interval(0.004, -0.03, 0.04, 5), margin=0.02, relied=False)
+        assert [one.verdict for one in shown] == ["inside", "inside", "open", "fails", "fails", "open"]
         assert shown[0].measured == "+0.004 [-0.010, +0.018] (margin ±0.02)"
         assert "Inside the margin" in _render.claim_html(shown[0])
 

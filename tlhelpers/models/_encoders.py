@@ -30,6 +30,11 @@ class Encoder(NamedTuple):
     model: torch.nn.Module
     tokenizer: Any
 
+    def to(self, device: str) -> Encoder:
+        """Move the model to ``device`` and return the same encoder."""
+        self.model.to(device)
+        return self
+
 
 def encoder_weights(name: str) -> str:
     """Return what ``from_pretrained`` takes: the folder of the packaged ``minilm``, or the name on the hub.

@@ -96,7 +96,7 @@ def check_inputs(x: torch.Tensor, statistics: Wanted) -> list[Finding]:
         return [Finding("inputs", f"the batch is {x.dtype} or holds NaN.", "Convert it; look at the files.")]
     if statistics is None:
         return []
-    mean, std = (torch.tensor(values, dtype=x.dtype).view(1, -1, 1, 1) for values in statistics)
+    mean, std = (torch.as_tensor(values, dtype=x.dtype).view(1, -1, 1, 1) for values in statistics)
     low, high = (end.item() for end in (x * std + mean).aminmax())
     fine = low >= -0.05 and high <= 1.05 and high - low > 0.6
     what = f"with the weights' normalization undone, pixels run from {low:.2f} to {high:.2f}, not from 0 to 1."
@@ -233,6 +233,7 @@ def untouched(net: nn.Module, *loaders: Any) -> Iterator[None]:
     """Put back the state of ``net``, its modes, and the random generators, those of the loaders included."""
     state = {key: value.detach().clone() for key, value in net.state_dict().items()}
     drawn = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     generators = [getattr(loader, "generator", None) for loader in loaders]
     orders = [(order, order.get_state()) for order in generators if isinstance(order, torch.Generator)]
     try:
@@ -243,6 +244,8 @@ def untouched(net: nn.Module, *loaders: Any) -> Iterator[None]:
         random.setstate(drawn[0])
         np.random.set_state(drawn[1])
         torch.set_rng_state(drawn[2])
+        for device, state_of in enumerate(on_gpu):
+            torch.cuda.set_rng_state(state_of, device)
         for order, position in orders:
             order.set_state(position)
 
