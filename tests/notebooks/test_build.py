@@ -456,6 +456,7 @@ HAND = {
     "code": ("house.sums.twice(21)", "house.sums.twice(22)"),
     "prose": ("It is 5.0", "It is 6.0"),
     "the key": ('"key": "', '"key": "0'),
+    "a cell's tags": ('"remove-input"', '"hide-input"'),
 }
 
 

@@ -94,7 +94,17 @@ def test_tables_and_figures(code: str, names: list[str], reach: Reach) -> None:
     assert [part.name for part in reach.parts([code], "a") if isinstance(part, Path)] == names
 
 
-@pytest.mark.parametrize("call", ["results(f'rate_{n}')", "tl.book.card('a' + n)", "check(live, f'{n}', seed=0)"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "results(f'rate_{n}')",
+        "tl.book.card('a' + n)",
+        "check(live, f'{n}', seed=0)",
+        "name = 'rate_' + 'maps'\nresults(name)",
+        "beside(live, 'rate_{}'.format(n))",
+        "tl.book.figure(f'{n}.svg')",
+    ],
+)
 def test_a_name_that_is_made_up_is_refused(call: str, reach: Reach) -> None:
     with pytest.raises(ConversionError, match=r"book/01-a\.md: .*plain quotes"):
         reach.parts([call], "book/01-a.md")

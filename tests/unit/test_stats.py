@@ -138,6 +138,22 @@ class TestInterval:
         assert Interval(0.0, -0.1, 0.1, 5).words("more", "less") == "not measurably different from"
 
     @pytest.mark.parametrize(
+        ("low", "high", "verdict"),
+        [
+            (-0.01, 0.02, "inside"),
+            (0.001, 0.004, "inside"),
+            (0.01, 0.03, "open"),
+            (-0.1, 0.1, "open"),
+            (0.05, 0.07, "fails"),
+            (-0.07, -0.05, "fails"),
+        ],
+    )
+    def test_equivalence_is_borne_out_inside_the_margin_and_refuted_beyond_it(
+        self, low: float, high: float, verdict: str
+    ) -> None:
+        assert Interval((low + high) / 2, low, high, 5).equivalence(0.02) == verdict
+
+    @pytest.mark.parametrize(
         ("low", "high", "inside"),
         [(-0.01, 0.015, True), (-0.02, 0.02, True), (0.001, 0.01, True), (-0.01, 0.021, False), (-0.03, 0, False)],
     )

@@ -114,6 +114,13 @@ class TestPrefixAndSuffix:
         changed = {name for name, value in net.state_dict().items() if not torch.equal(before[name], value)}
         assert changed and {name.split(".")[1] for name in changed} == {"layer2", "fc"}
 
+    def test_it_goes_where_its_network_goes(self, tiny: Make, images: ImageSet) -> None:
+        net = tiny()
+        activations, _ = tl.look.prefix(net, images, "layer2")
+        suffix = tl.look.Suffix(net, "layer2", 8)
+        net.to("meta")  # a device of its own, without memory
+        assert suffix(activations.to("meta")).device.type == "meta"
+
     def test_each_parameter_counts_once_and_the_blank_is_not_saved(self, tiny: Make) -> None:
         net = tiny()
         suffix = tl.look.Suffix(net, "layer2", 8)

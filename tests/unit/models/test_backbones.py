@@ -111,6 +111,13 @@ class TestLoad:
         assert not torch.equal(first.head.weight, other.head.weight)
         assert not torch.equal(next(first.parameters()), next(other.parameters()))
 
+    def test_a_head_is_replaced_where_it_was_with_the_width_it_had(self) -> None:
+        net = tl.models.load("mobilenet_v3_small", 2, pretrained=False, image_size=32).eval()
+        old, width = net.head, net.width
+        new = net.replace_head(7)
+        assert net.head is new is not old and new.in_features == width
+        assert net(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+
     def test_the_new_head_does_not_depend_on_what_the_body_drew(self) -> None:
         names = ("resnet18", "resnet34")
         few, many = (
