@@ -51,6 +51,19 @@ UNFOLD = """() => {
   document.querySelectorAll('.bd-article details').forEach(d => { d.open = true; });
   document.querySelectorAll('.bd-article .toggle-hidden').forEach(d => d.classList.remove('toggle-hidden'));
 }"""
+#: Takes the markup off each word of code that looks like an earlier one: same tags, classes and styles up to the
+#: top. Most of the work of axe went into thousands of them, which can only repeat what the first one shows.
+ALIKE = """() => {
+  const seen = new Set();
+  document.querySelectorAll('main .highlight span, main .sig span').forEach(word => {
+    let place = '';
+    for (let e = word; e.tagName !== 'MAIN'; e = e.parentElement)
+      place += e.tagName + '.' + e.className + (e.getAttribute('style') || '') + ' ';
+    if (seen.has(place) && !word.children.length) word.replaceWith(word.textContent);
+    else seen.add(place);
+  });
+  document.querySelector('main').normalize();
+}"""
 SEARCH = """() => [...document.querySelectorAll('.search-button__button, input[type=search]')]
   .filter(e => e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 0).length"""
 READY = "() => [...document.querySelectorAll('.Quiz[id^=quizWrap]')].every(quiz => quiz.dataset.tlReady)"
@@ -263,10 +276,12 @@ def visit(browser: Browser, book: Path) -> Callable[[str], Visit]:
 
 def look(page: Page, seen: Visit) -> None:
     """Collect in ``seen`` what an open page shows, mode by mode."""
+    page.evaluate(UNFOLD)
     for mode in ("phone", "dark", "light"):
         switch(page, mode)
         seen.search_fields[mode] = page.evaluate(SEARCH)
-    page.evaluate(UNFOLD)
+        if mode == "phone":
+            seen.wider = page.evaluate(WIDER)
     seen.without_alt = page.eval_on_selector_all(
         "main img",
         "list => list.filter(i => !(i.getAttribute('alt') || '').trim()).map(i => i.outerHTML)",
@@ -276,12 +291,12 @@ def look(page: Page, seen: Visit) -> None:
     )
     seen.text = page.inner_text("main")
     seen.code = page.locator("div.cell_input div.highlight pre").all_text_contents()
+    page.evaluate(ALIKE)
     seen.axe["light"] = violations(page)
     switch(page, "dark")
     seen.axe["dark"] = violations(page, DARK)
     answer_all(page, seen)
     switch(page, "phone")
-    seen.wider = page.evaluate(WIDER)
     seen.axe["phone"] = violations(page, PHONE)
 
 
