@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
+
+import tlhelpers
 
 from .conftest import MODES
 
@@ -96,7 +99,13 @@ def test_a_term_is_bold_and_leads_to_its_entry(page: Page, book: Path) -> None:
     assert term.inner_text() == "domain" and int(term.evaluate("e => getComputedStyle(e).fontWeight")) >= 600
 
 
-def test_the_api_page_documents_functions_with_their_arguments(book: Path) -> None:
+def test_the_api_page_documents_what_every_door_offers(book: Path) -> None:
     text = text_of(book, "api")
+    for door in tlhelpers.__all__:
+        inside = getattr(tlhelpers, door)
+        offered = getattr(inside, "__all__", []) if inspect.ismodule(inside) else [""]
+        for name in offered:
+            assert f'id="tlhelpers.{door}{"." * bool(name)}{name}"' in text, f"{door}.{name} is not in book/api.md"
+    # Doors without a list of names show all that is public.
     assert 'id="tlhelpers.stats.interval"' in text and 'id="tlhelpers.book.claim"' in text
     assert "Raises" in text and "Google" not in text
