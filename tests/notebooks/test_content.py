@@ -80,6 +80,18 @@ def test_code_that_is_shown_is_short_and_fits_the_page(source: Path) -> None:
 
 
 @each_page
+def test_no_page_opens_with_code_that_is_hidden(source: Path) -> None:
+    assert not HIDDEN & set(cells(source, "code")[0].metadata.get("tags", []))
+
+
+@each_page
+def test_a_fold_holds_something_to_look_at_or_to_listen_to(source: Path) -> None:
+    folded = [cell for cell in cells(source, "code") if "hide-input" in cell.metadata.get("tags", [])]
+    bare = [c for c in folded if "figure" not in c.metadata.get("mystnb", {}) and "HTML(" not in c.source]
+    assert [cell.source.splitlines()[0] for cell in bare] == []
+
+
+@each_page
 def test_every_figure_has_a_caption_a_name_and_alt_text(source: Path) -> None:
     for cell in cells(source, "code"):
         if not DRAWS.search(cell.source) or "def " in cell.source:
