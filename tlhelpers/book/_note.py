@@ -11,7 +11,7 @@ PREFIX = "application/papermill.record/"
 def note(**values: object) -> None:
     """Hand values to the text, each under its name; an interval as the text that it prints as.
 
-    The text repeats them with the role ``{glue:text}``. Names with a dash go in as ``**{"gain-7": x}``.
+    The text repeats them with MyST's role ``glue:text``. Names with a dash go in as ``**{"gain-7": x}``.
     """
     import numpy as np
     from IPython.core.formatters import format_display_data
