@@ -41,7 +41,13 @@ class TestCurrent:
         assert len(set(found.seeds)) == len(found.seeds) >= 2
         assert found.batch_size > 0 and found.epochs > 0
 
-    @pytest.mark.parametrize("name", ["Full", "", "gpu"])
+    def test_an_empty_variable_counts_as_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TLHELPERS_PROFILE", "")
+        monkeypatch.setenv("TLHELPERS_DATA", "")
+        found = tl.profile.current()
+        assert found.name == "offline" and found.image_data == "elpv"
+
+    @pytest.mark.parametrize("name", ["Full", " ", "gpu"])
     def test_an_unknown_profile_is_named_with_those_that_exist(
         self, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
