@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -139,6 +140,29 @@ def copies(p: Profile, seed: int) -> Iterator[Row]:
             yield {"variant": f"{variant}: {name}", **_scores(model, x[fresh], y[fresh]), "reported": reported}
 
 
+class Heads(nn.Module):
+    """Linear heads side by side; each is a parameter of its own, so that it can have its own rate."""
+
+    def __init__(self, rows: list[nn.Parameter]) -> None:
+        super().__init__()
+        self.rows = nn.ParameterList(rows)
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """All heads, ``[heads, width]``."""
+        return torch.stack(list(self.rows))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return a logit a head, ``[B, heads]``."""
+        return x @ self.weights.T
+
+
+def each_alone(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Return the sum of the losses of the heads: the gradient of each is that of its own loss."""
+    truth = y[:, None].expand_as(logits)
+    return nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean(dim=0).sum()
+
+
 def candidate_heads(x: np.ndarray, y: np.ndarray, seed: int, heads: int = 40, epochs: int = 25) -> np.ndarray:
     """Train many linear heads at once on 200 features; return the weights ``[heads * epochs, width + 1]``.
 
@@ -148,25 +172,18 @@ def candidate_heads(x: np.ndarray, y: np.ndarray, seed: int, heads: int = 40, ep
     xs, ys = torch.from_numpy(x), torch.from_numpy(y).float()
     rates = 10 ** (-4 + 2 * torch.rand(heads, generator=generator))
     decays = 10 ** (-4 + 4 * torch.rand(heads, generator=generator))
-    rows: list[torch.Tensor] = [
-        nn.Parameter(0.03 * torch.randn(x.shape[1], generator=generator)) for _ in range(heads)
-    ]
+    net = Heads([nn.Parameter(0.03 * torch.randn(x.shape[1], generator=generator)) for _ in range(heads)])
     groups = [
         {"params": [row], "lr": float(rate), "weight_decay": float(decay)}
-        for row, rate, decay in zip(rows, rates, decays, strict=True)
+        for row, rate, decay in zip(net.rows, rates, decays, strict=True)
     ]
     optimizer = torch.optim.AdamW(groups)
+    steps = -(-len(xs) // 40)
+    stream = parts.drawn((xs, ys), 40, epochs * steps, generator)
     after_each: list[torch.Tensor] = []
     for _ in range(epochs):
-        for batch in torch.randperm(len(xs), generator=generator).split(40):
-            logits = xs[batch] @ torch.stack(rows).T
-            each = nn.functional.binary_cross_entropy_with_logits(
-                logits, ys[batch, None].expand_as(logits), reduction="none"
-            )
-            optimizer.zero_grad()
-            each.mean(dim=0).sum().backward()
-            optimizer.step()
-        after_each.append(torch.stack(rows).detach().clone())
+        parts.take_steps(net, optimizer, islice(stream, steps), loss=each_alone)
+        after_each.append(net.weights.detach())
     return torch.cat(after_each).numpy()
 
 

@@ -35,10 +35,10 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import tlhelpers as tl
-from tlhelpers._machine import has_bf16
-from tlhelpers._paths import book_folder
+from tlhelpers._paths import book_folder  # private: readers of tables need neither, and two copies would part
 from tlhelpers.book._results import read
 from tlhelpers.profile import Profile
+from tlhelpers.train import has_bf16
 from tools.reach import Reach
 
 ROOT = Path(__file__).resolve().parents[1]

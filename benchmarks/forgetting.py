@@ -63,6 +63,8 @@ TEXT_ARMS: dict[str, tuple[str, float]] = {
 
 def photos(count: int = PHOTOS) -> ImageSet:
     """Return random square crops of six photographs, always the same; their labels say which photograph."""
+    # Not a task of tlhelpers.data: squares of many sizes from whole pictures, and nothing to train on. Chapter 12
+    # shows these lines to readers.
     rng = np.random.default_rng(12)
     images = []
     for number in range(count):
@@ -103,23 +105,16 @@ def image_run(p: Profile, arm: str, seed: int) -> Row:
                 norm.train()
     x = torch.stack([net.transform(splits.train[i][0]) for i in range(LABELS)])
     y = torch.from_numpy(splits.train.labels)
-    parts.take_steps(net, optimizer, drawn((x, y), seed, STEPS))
+    parts.take_steps(net, optimizer, drawn((x, y), STEPS, seed))
     classifier, before = original(p)
     scores = tl.train.evaluate(net, tl.data.loader(splits.test, net.transform, 64))
     agreement = float((named(net, classifier) == before).float().mean())
     return {"before": 1.0, "source": agreement, "target": scores["auroc"]}
 
 
-def drawn(part: Part, seed: int, steps: int) -> Iterator[Part]:
-    """Yield so many batches, in a new order for each pass."""
-    (x, y), generator = part, torch.Generator().manual_seed(seed)
-    done = 0
-    while True:
-        for rows in torch.randperm(len(x), generator=generator).split(BATCH):
-            if done == steps:
-                return
-            done += 1
-            yield x[rows], y[rows]
+def drawn(part: Part, steps: int, seed: int) -> Iterator[Part]:
+    """Yield so many batches in the order of a seed."""
+    return parts.drawn(part, BATCH, steps, torch.Generator().manual_seed(seed))
 
 
 class Source(NamedTuple):
@@ -146,7 +141,7 @@ def source(p: Profile, seed: int) -> Source:
     tl.seed_everything(seed)
     head = nn.Linear(encoder.model.config.hidden_size, 2)  # type: ignore[union-attr, arg-type]
     net = SentenceClassifier(encoder.model, head, bf16=True)
-    tune(net, drawn(movies["train"], seed, passes(movies["train"])), SOURCE_RATE)
+    tune(net, drawn(movies["train"], passes(movies["train"]), seed), SOURCE_RATE)
     return Source(net, movies, tweets)
 
 
@@ -218,7 +213,7 @@ def text_run(p: Profile, kind: str, value: float, seed: int, part: str = "test")
     before = at_the_start(p, seed, part)
     net = copy.deepcopy(start)
     tl.seed_everything(seed)
-    batches: Iterable[Part] = drawn(tweets["train"], seed, passes(tweets["train"]))
+    batches: Iterable[Part] = drawn(tweets["train"], passes(tweets["train"]), seed)
     penalty = None
     if kind == "frozen":
         net.encoder.requires_grad_(False)

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 import tlhelpers as tl
 from benchmarks import parts, recipes
@@ -82,12 +81,6 @@ def described(p: Profile, task: str, seed: int) -> tuple[tuple[Described, ...], 
     return tuple(kinds), stage, splits.train.classes
 
 
-def steps_of(part: Part, steps: int, seed: int) -> DataLoader:
-    """Return ``steps`` batches that pass over the images as often as it takes, in a new order each time."""
-    pairs, order = TensorDataset(*part), torch.Generator().manual_seed(seed)
-    return DataLoader(pairs, BATCH, sampler=RandomSampler(pairs, num_samples=steps * BATCH, generator=order))
-
-
 def fit(
     net: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -102,7 +95,7 @@ def fit(
     train, val, test = data
     history = tl.train.fit(
         net,
-        steps_of(train, steps, seed),
+        parts.batches(train, BATCH, seed, steps),
         parts.in_order(val, 100),
         optimizer,
         rounds,

@@ -24,10 +24,8 @@ from torch import nn
 import tlhelpers as tl
 from benchmarks import parts, recipes
 from benchmarks.experiment import ROOT, Cell, Experiment, Row
-from benchmarks.parts import PENALTIES, Part
-from tlhelpers.data import IMAGE_TASKS, PHOTOS, ImageSet, Splits, TextSet
-from tlhelpers.data._tasks import strips
-from tlhelpers.models import Backbone
+from benchmarks.parts import PENALTIES
+from tlhelpers.data import IMAGE_TASKS, Splits, TextSet
 from tlhelpers.profile import Profile
 
 COUNTS = (25, 50, 100, 250, 500)
@@ -121,24 +119,10 @@ def words(p: Profile, target: str, seed: int) -> Iterator[Row]:
 # Frozen features
 
 
-def photos(seed: int, sizes: tuple[int, int, int]) -> Splits:
-    """Return crops of six color photos, asked from which each comes; the parts share no pixel.
-
-    The task of that name in :data:`tlhelpers.data.IMAGE_TASKS` draws no order, and with it other crops.
-    """
-    rng = np.random.default_rng(seed)
-
-    def draw(count: int, left: float, right: float) -> ImageSet:
-        labels = rng.permutation(np.arange(count) % len(PHOTOS))
-        crops = [tl.data.crop(tl.data.photo(PHOTOS[label]), left, right, rng)[0] for label in labels]
-        return ImageSet(crops, labels, PHOTOS)
-
-    return strips(draw, sizes)
-
-
 def task(name: str, seed: int) -> Splits:
     """Return the parts of a task; however few of the first training images one takes, every class is there."""
-    splits = {"digits": IMAGE_TASKS["digits"], "photos": photos}[name](seed, sizes=SIZES)
+    options = {"shuffle": True} if name == "photos" else {}  # else the photos would come in turn
+    splits = IMAGE_TASKS[name](seed, sizes=SIZES, **options)
     return splits._replace(train=tl.data.subset(splits.train, TRAIN, seed))
 
 
@@ -192,22 +176,15 @@ def mistakes(train: torch.Tensor) -> dict[str, Callable[[torch.Tensor], torch.Te
     }
 
 
-@torch.no_grad()
-def top(net: Backbone, x: torch.Tensor, device: str) -> np.ndarray:
-    """Return what enters the head for images ``[N, 3, S, S]``."""
-    batches = (batch.to(device, memory_format=torch.channels_last) for batch in x.split(64))
-    return torch.cat([net.features(batch).cpu() for batch in batches]).numpy()
-
-
 def inputs(p: Profile, target: str, seed: int) -> Iterator[Row]:
     """Learn a linear head on the frozen network, with right and with wrong preprocessing in all three parts."""
     whole = task(target, seed)
     splits = Splits(*(part.take(np.arange(size)) for part, size in zip(whole, (250, 100, 300), strict=True)))
-    net = tl.models.load(p.backbone, image_size=SIDE).to(p.device).eval()
+    net = tl.models.load(p.backbone, image_size=SIDE).to(p.device)
     plain = tl.models.preprocessing(SIDE, (0.0,) * 3, (1.0,) * 3)
     images = [torch.stack([plain(image) for image, _ in (part[i] for i in range(len(part)))]) for part in splits]
     for name, change in mistakes(images[0]).items():
-        yield from curve(name, [top(net, change(part), p.device) for part in images], splits)
+        yield from curve(name, [parts.features_of(net, change(part), 64).numpy() for part in images], splits)
 
 
 # Pretraining
@@ -222,32 +199,13 @@ def gray(images: list) -> torch.Tensor:
     return torch.stack([transform(tl.data.open_rgb(image).convert("L").convert("RGB")) for image in images])
 
 
-def numbers(low: int, high: int) -> ImageSet:
-    """Return the handwritten digits from ``low`` to ``high``."""
-    from sklearn.datasets import load_digits
-
-    known = load_digits()
-    asked = (known.target >= low) & (known.target <= high)
-    images = list((known.images[asked] * 255 / 16).round().astype(np.uint8))
-    return ImageSet(images, known.target[asked] - low, tuple(map(str, range(low, high + 1))))
-
-
-def drawn(x: torch.Tensor, y: torch.Tensor, steps: int) -> Iterator[Part]:
-    """Yield so many batches of 32, or of all there are; what does not fill one waits for the next order."""
-    order = torch.empty(0, dtype=torch.long)
-    for _ in range(steps):
-        if len(order) < min(32, len(y)):
-            order = torch.randperm(len(y))
-        batch, order = order[:32], order[32:]
-        yield x[batch], y[batch]
-
-
 def train(net: nn.Module, x: torch.Tensor, y: torch.Tensor, steps: int, seed: int) -> float:
     """Train all weights at the rate of :func:`benchmarks.recipes.scratch`; return the accuracy in training."""
     torch.manual_seed(seed)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.01)
     net.train()
-    parts.take_steps(net, optimizer, drawn(x, y, steps), schedule=recipes.cosine(optimizer, steps))
+    stream = parts.drawn((x, y), 32, steps, only_full=True)
+    parts.take_steps(net, optimizer, stream, schedule=recipes.cosine(optimizer, steps))
     net.eval()
     return float((logits(net, x).argmax(axis=1) == y.numpy()).mean())
 
@@ -263,7 +221,7 @@ def pretrained(source: str, seed: int) -> tuple[nn.Sequential, float]:
     torch.manual_seed(seed)
     if source == "none":
         return recipes.small_cnn(5).to(memory_format=torch.channels_last), float("nan")
-    low, shuffled = numbers(0, 4), source.endswith("shuffled")
+    low, shuffled = tl.data.handwritten_digits(0, 4), source.endswith("shuffled")
     y = np.random.default_rng(seed).permutation(low.labels) if shuffled else low.labels
     net = recipes.small_cnn(5).to(memory_format=torch.channels_last)
     return net, train(net, gray(list(low.images)), torch.from_numpy(y), 1200 if shuffled else 400, seed)
@@ -271,7 +229,7 @@ def pretrained(source: str, seed: int) -> tuple[nn.Sequential, float]:
 
 def pretraining(p: Profile, target: str, seed: int) -> Iterator[Row]:
     """Tell the digits 5 to 9 apart with a small network, pretrained or not: tuned, and frozen under a new head."""
-    splits = tl.data.split(numbers(5, 9), 250, 150, TEST, seed)
+    splits = tl.data.split(tl.data.handwritten_digits(5, 9), 250, 150, TEST, seed)
     splits = splits._replace(train=tl.data.subset(splits.train, 250, seed))
     x, x_val, x_test = (gray(list(part.images)) for part in splits)
     labels, val, test = (part.labels for part in splits)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,13 @@ from sklearn.linear_model import LogisticRegression, RidgeClassifierCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 import tlhelpers as tl
-from tlhelpers._machine import device_of, has_bf16, to_device
 from tlhelpers.data import ImageSet
 from tlhelpers.look import Suffix
 from tlhelpers.models import Backbone, Encoder
+from tlhelpers.train import device_of, has_bf16, to_device
 
 PENALTIES = np.logspace(0, 5, 11)
 Part = tuple[torch.Tensor, torch.Tensor]
@@ -32,10 +33,38 @@ def numbered(labels: np.ndarray, classes: tuple[str, ...]) -> ImageSet:
     return ImageSet(range(len(labels)), labels, classes)  # type: ignore[arg-type]  # nobody opens them
 
 
-def batches(part: Part, size: int, seed: int | None = None) -> DataLoader:
-    """Return batches of inputs and labels, shuffled when there is a seed."""
+def batches(part: Part, size: int, seed: int | None = None, steps: int | None = None) -> DataLoader:
+    """Return batches of inputs and labels, shuffled when there is a seed.
+
+    Args:
+        steps: batches of a round, all full and shuffled, which pass over the part as often as it takes, each time
+            in a new order; one pass a round when left out.
+    """
+    pairs = TensorDataset(*part)
     order = None if seed is None else torch.Generator().manual_seed(seed)
-    return DataLoader(TensorDataset(*part), size, shuffle=seed is not None, generator=order)
+    if steps is None:
+        return DataLoader(pairs, size, shuffle=seed is not None, generator=order)
+    return DataLoader(pairs, size, sampler=RandomSampler(pairs, num_samples=steps * size, generator=order))
+
+
+def drawn(
+    part: Part, size: int, steps: int, order: torch.Generator | None = None, *, only_full: bool = False
+) -> Iterator[Part]:
+    """Yield so many batches, in a new order for each pass over the part.
+
+    Args:
+        order: what draws the orders; PyTorch's own generator, which dropout shares, when left out.
+        only_full: leave out what does not fill a batch at the end of a pass; a part below ``size`` is one batch.
+    """
+    x, y = part
+    used = len(y) - len(y) % size if only_full and len(y) >= size else len(y)
+
+    def passes() -> Iterator[torch.Tensor]:
+        while True:
+            yield from torch.randperm(len(y), generator=order)[:used].split(size)
+
+    for rows in islice(passes(), steps):
+        yield x[rows], y[rows]
 
 
 def in_order(part: Part, size: int) -> list[Part]:
@@ -64,11 +93,11 @@ def every_second_stage(net: Backbone) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def features_of(net: Suffix, activations: torch.Tensor, size: int) -> torch.Tensor:
-    """Return what enters the head, ``[N, width]``, for what :func:`tlhelpers.look.prefix` returned."""
+def features_of(net: Backbone | Suffix, inputs: torch.Tensor, size: int) -> torch.Tensor:
+    """Return what enters the head, ``[N, width]``, for prepared images or what a prefix made of them."""
     device = device_of(net)
     with tl.models.evaluating(net):
-        return torch.cat([net.features(to_device(x, device)).cpu() for x in activations.split(size)])
+        return torch.cat([net.features(to_device(x, device)).cpu() for x in inputs.split(size)])
 
 
 # Training without a validation set
@@ -81,20 +110,23 @@ def take_steps(
     *,
     penalty: Callable[[], torch.Tensor] | None = None,
     schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
-    class_weights: torch.Tensor | None = None,
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = nn.functional.cross_entropy,
 ) -> None:
     """Take one step a batch, in the mode that ``net`` is in, and leave it with its last weights.
 
-    :func:`tlhelpers.train.fit` keeps the best epoch; this is for what training does whatever comes of it.
+    Args:
+        penalty: called at each step; what it returns is added to the loss.
+        loss: of what the network gives and the labels.
     """
+    # Not tlhelpers.train.fit: that puts the network in train mode, watches a validation set after each epoch and
+    # goes back to the best one. Here there is neither, or what training did has to be seen, whatever came of it.
     device = device_of(net)
-    weight = None if class_weights is None else class_weights.to(device)
     for x, y in inputs:
-        loss = nn.functional.cross_entropy(net(to_device(x, device)), y.to(device), weight=weight)
+        total = loss(net(to_device(x, device)), y.to(device))
         if penalty is not None:
-            loss = loss + penalty()
+            total = total + penalty()
         optimizer.zero_grad()
-        loss.backward()
+        total.backward()
         optimizer.step()
         if schedule is not None:
             schedule.step()

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import islice
 
 import torch
+from torch import nn
 
 import tlhelpers as tl
 from benchmarks import parts, recipes
@@ -98,13 +99,14 @@ def first_steps(p: Profile, warmup: int, seed: int) -> list[Row]:
     )
     optimizer = torch.optim.AdamW(tl.train.param_groups(net.net, head_lr=STEP_RATE, backbone_lr=STEP_RATE))
     schedule = tl.train.warmup_cosine(optimizer, 2 * STEPS, warmup)
+    weighted = nn.CrossEntropyLoss(weights.to(p.device))
     loader = batches(train, p.batch_size, seed)
     stream = (batch for _ in range(EPOCHS) for batch in loader)
     curve: list[Row] = [{"step": 0, "rate": 0.0, "val_loss": tl.train.evaluate(net, batches(val, 200))["loss"]}]
     for step, batch in enumerate(islice(stream, STEPS), start=1):
         rate = schedule.get_last_lr()[0]
         net.train()
-        parts.take_steps(net, optimizer, [batch], schedule=schedule, class_weights=weights)
+        parts.take_steps(net, optimizer, [batch], schedule=schedule, loss=weighted)
         loss = tl.train.evaluate(net, batches(val, 200))["loss"]
         curve.append({"step": step, "rate": rate, "val_loss": loss})
     return curve

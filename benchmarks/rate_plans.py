@@ -20,7 +20,6 @@ import tlhelpers as tl
 from benchmarks import recipes
 from benchmarks.experiment import Cell, Experiment, Row, holds
 from tlhelpers.data import ImageSet, Splits
-from tlhelpers.data._tasks import cell_kinds
 from tlhelpers.models import Backbone
 from tlhelpers.profile import Profile
 
@@ -49,7 +48,7 @@ def images(p: Profile, task: str, seed: int) -> tuple[Splits, ImageSet | None]:
     whole = tl.data.load(p.image_data)
     if task == "cells":
         return tl.data.split(whole, p.n_train, p.n_val, p.n_test, seed), None
-    here, there = (whole.take(cell_kinds() == kind) for kind in (task, *(k for k in SHIFTS if k != task)))
+    here, there = (whole.take(tl.data.cell_kinds() == kind) for kind in (task, *(k for k in SHIFTS if k != task)))
     return tl.data.split(here, LABELS, VAL, SHIFT_TEST, seed), tl.data.subset(there, SHIFT_TEST, seed)
 
 

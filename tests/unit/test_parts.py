@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import tlhelpers as tl
-from benchmarks import matrix, parts
+from benchmarks import bugs, matrix, parts
 from tlhelpers.data import ImageSet
 from tlhelpers.models import Backbone
 
@@ -56,6 +57,52 @@ class TestStages:
         assert torch.equal(found, tl.look.extract(net, images, 16)[0])
 
 
+class TestBatches:
+    def part(self, size: int) -> parts.Part:
+        return torch.arange(size), torch.arange(size) * 10
+
+    def rows(self, batches: Any) -> list[list[int]]:
+        seen = list(batches)
+        assert all(torch.equal(10 * x, y) for x, y in seen)
+        return [x.tolist() for x, _ in seen]
+
+    def test_a_round_of_steps_passes_over_the_part_as_often_as_it_takes(self) -> None:
+        loader = parts.batches(self.part(5), 4, 0, 3)
+        first, second = self.rows(loader), self.rows(loader)
+        assert [len(rows) for rows in first] == [4, 4, 4] and len(loader) == 3 and first != second
+        in_a_row = [row for rows in first for row in rows]
+        assert sorted(in_a_row[:5]) == sorted(in_a_row[5:10]) == list(range(5)) and in_a_row[:5] != in_a_row[5:10]
+        assert self.rows(parts.batches(self.part(5), 4, 0, 3)) == first
+
+    def test_each_pass_holds_every_row_once_in_a_new_order(self) -> None:
+        drawn = self.rows(parts.drawn(self.part(10), 4, 7, torch.Generator().manual_seed(0)))
+        assert [len(rows) for rows in drawn] == [4, 4, 2, 4, 4, 2, 4]
+        first, second = ([row for rows in one_pass for row in rows] for one_pass in (drawn[:3], drawn[3:6]))
+        assert sorted(first) == sorted(second) == list(range(10)) and first != second
+
+    def test_only_full_batches_when_asked_and_the_whole_of_a_small_part(self) -> None:
+        full = self.rows(parts.drawn(self.part(10), 4, 5, only_full=True))
+        assert [len(rows) for rows in full] == [4] * 5
+        assert len(set(full[0] + full[1])) == len(set(full[2] + full[3])) == 8
+        small = self.rows(parts.drawn(self.part(3), 4, 2, only_full=True))
+        assert [sorted(rows) for rows in small] == [[0, 1, 2]] * 2
+        assert [len(rows) for rows in self.rows(parts.drawn(self.part(8), 4, 3, only_full=True))] == [4] * 3
+
+    def test_an_order_is_drawn_when_a_step_needs_it_and_not_before(self) -> None:
+        # Dropout draws from the same numbers between the steps: an order too early would change every run.
+        torch.manual_seed(0)
+        first, dropout, second = torch.randperm(2), torch.rand(1), torch.randperm(2)
+        torch.manual_seed(0)
+        stream = parts.drawn(self.part(2), 2, 2)
+        (x, _), between, (x_next, _) = next(stream), torch.rand(1), next(stream)
+        assert torch.equal(x, first) and torch.equal(between, dropout) and torch.equal(x_next, second)
+        assert not list(stream)
+        after = torch.rand(1)
+        torch.manual_seed(0)
+        torch.randperm(2), torch.rand(1), torch.randperm(2)
+        assert torch.equal(after, torch.rand(1))
+
+
 class TestTakeSteps:
     def test_one_step_a_batch_that_ends_at_the_last_weights(self) -> None:
         net = nn.Linear(2, 2)
@@ -65,7 +112,7 @@ class TestTakeSteps:
         parts.take_steps(net, optimizer, parts.in_order((x, y), 4), schedule=schedule)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(0.025)
 
-    def test_weights_and_penalty_change_the_gradient(self) -> None:
+    def test_loss_and_penalty_change_the_gradient(self) -> None:
         x, y = torch.randn(8, 2), torch.arange(8) % 2
 
         def moved(pull: float = 0.0, **options: Any) -> torch.Tensor:
@@ -77,7 +124,8 @@ class TestTakeSteps:
             return net.weight.detach()
 
         plain = moved()
-        assert not torch.equal(moved(class_weights=torch.tensor([1.0, 9.0])), plain)
+        assert torch.equal(moved(loss=nn.CrossEntropyLoss()), plain)
+        assert not torch.equal(moved(loss=nn.CrossEntropyLoss(torch.tensor([1.0, 9.0]))), plain)
         assert (moved(pull=1.0) > plain).all()
 
     def test_the_mode_is_the_callers(self) -> None:
@@ -124,6 +172,30 @@ class TestSentenceClassifier:
         assert x.shape == (3, 2, 9) and whole.shape == (3, 2)
         alone = torch.cat([net(x[:2]), net(x[2:])])
         assert torch.allclose(alone, whole) and seen == [(3, 5), (2, 3), (1, 5)]
+
+
+class TestHeads:
+    def test_each_head_learns_as_if_it_were_alone(self) -> None:
+        x, y = torch.randn(20, 3), (torch.arange(20) % 2).float()
+        starts = [torch.zeros(3), torch.ones(3)]
+
+        def trained(starts: list[torch.Tensor]) -> torch.Tensor:
+            net = bugs.Heads([nn.Parameter(start.clone()) for start in starts])
+            stream = parts.drawn((x, y), 8, 6, torch.Generator().manual_seed(1))
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            parts.take_steps(net, optimizer, islice(stream, 6), loss=bugs.each_alone)
+            return net.weights.detach()
+
+        together = trained(starts)
+        assert together.shape == (2, 3) and not torch.equal(together, torch.stack(starts))
+        assert torch.allclose(together, torch.cat([trained([start]) for start in starts]), atol=1e-6)
+
+    def test_candidates_are_the_heads_after_every_pass(self) -> None:
+        x = np.random.default_rng(0).normal(size=(90, 4)).astype(np.float32)
+        y = (x[:, 0] > 0).astype(int)
+        found = bugs.candidate_heads(x, y, 0, heads=3, epochs=2)
+        assert found.shape == (6, 4) and (found[:3] != found[3:]).all()
+        assert np.array_equal(found[:3], bugs.candidate_heads(x, y, 0, heads=3, epochs=1))
 
 
 class TestMatrix:

@@ -61,12 +61,18 @@ def strips(draw: Callable[[int, float, float], ImageSet], sizes: Sizes = SIZES) 
     return Splits(*(draw(size, *strip) for size, strip in zip(sizes, ends, strict=True)))
 
 
-def origin(names: Sequence[str], seed: int, sizes: Sizes = SIZES) -> Splits:
-    """Return crops of several pictures, asked from which each comes."""
+def origin(names: Sequence[str], seed: int, sizes: Sizes = SIZES, *, shuffle: bool = False) -> Splits:
+    """Return crops of several pictures, asked from which each comes.
+
+    Args:
+        shuffle: draw the order of the pictures, too, and with it other crops; else they come in turn.
+    """
     rng = np.random.default_rng(seed)
 
     def draw(count: int, left: float, right: float) -> ImageSet:
         labels = np.arange(count) % len(names)
+        if shuffle:
+            labels = rng.permutation(labels)
         images = [crop(photo(names[label]), left, right, rng)[0] for label in labels.tolist()]
         return ImageSet(images, labels, tuple(names))
 
@@ -124,15 +130,30 @@ def cells(question: str, seed: int, sizes: Sizes = SIZES) -> Splits:
     return split(images, *sizes, seed)
 
 
-def digits(question: str, seed: int, sizes: Sizes = SIZES) -> Splits:
-    """Return handwritten digits of 8 by 8 pixels, asked which they are or whether they are odd."""
+def handwritten_digits(first: int = 0, last: int = 9) -> ImageSet:
+    """Return the handwritten digits of scikit-learn from ``first`` to ``last``, 8 by 8 pixels, uint8 gray.
+
+    Label 0 is the digit ``first``.
+
+    Raises:
+        ValueError: when these are not two or more digits.
+    """
+    if not 0 <= first < last <= 9:
+        raise ValueError(f"first={first}, last={last}; give two digits from 0 to 9, the smaller one first.")
     from sklearn.datasets import load_digits
 
-    handwritten = load_digits()
-    pixels = [np.ascontiguousarray(image) for image in (handwritten.images * 255 / 16).round().astype(np.uint8)]
+    known = load_digits()
+    asked = (known.target >= first) & (known.target <= last)
+    images = list((known.images[asked] * 255 / 16).round().astype(np.uint8))
+    return ImageSet(images, known.target[asked] - first, tuple(map(str, range(first, last + 1))))
+
+
+def digits(question: str, seed: int, sizes: Sizes = SIZES) -> Splits:
+    """Return handwritten digits, asked which they are or whether they are odd."""
+    images = handwritten_digits()
     if question == "parity":
-        return split(ImageSet(pixels, handwritten.target % 2, ("even", "odd")), *sizes, seed)
-    return split(ImageSet(pixels, handwritten.target, tuple("0123456789")), *sizes, seed)
+        images = ImageSet(images.images, images.labels % 2, ("even", "odd"))
+    return split(images, *sizes, seed)
 
 
 def faces(seed: int, sizes: Sizes = (100, 40, 60)) -> Splits:

@@ -27,7 +27,7 @@ from ._huggingface import (
     trainer_metrics,
     trainer_settings,
 )
-from ._loop import class_weights, evaluate, fit, fit_head, predict_proba
+from ._loop import class_weights, device_of, evaluate, fit, fit_head, predict_proba, to_device
 from ._penalties import Weights, ewc, fisher, l2sp, rehearsed, replay, snapshot
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "check_rates",
     "check_steady",
     "class_weights",
+    "device_of",
     "evaluate",
     "evaluate_trainer",
     "ewc",
@@ -63,6 +64,7 @@ __all__ = [
     "replay",
     "snapshot",
     "text_classifier",
+    "to_device",
     "tokenized",
     "trainer_history",
     "trainer_metrics",

@@ -44,6 +44,44 @@ class TestStrips:
         assert (found == whole[y : y + 64, x : x + 64]).all() and 120 <= x <= 240 - 64
 
 
+class TestPhotosInAnotherOrder:
+    def test_pictures_come_in_turn_or_shuffled_and_as_often(self) -> None:
+        make = tl.data.IMAGE_TASKS["photos"]
+        in_turn, shuffled = (make(0, sizes=(20, 12, 18), shuffle=order) for order in (False, True))
+        for part, other in zip(in_turn, shuffled, strict=True):
+            assert part.labels.tolist() == [i % 6 for i in range(len(part))] != other.labels.tolist()
+            assert sorted(part.labels.tolist()) == sorted(other.labels.tolist()) and part.classes == other.classes
+        again = make(0, sizes=(20, 12, 18))
+        assert all(np.array_equal(a, b) for a, b in zip(again.train.images, in_turn.train.images, strict=True))
+
+    def test_a_shuffled_label_still_names_the_photo(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        number = {name: i for i, name in enumerate(tl.data.PHOTOS)}
+        monkeypatch.setattr(_tasks, "photo", lambda name: np.full((80, 400), number[name], np.uint8))
+        for part in tl.data.IMAGE_TASKS["photos"](3, sizes=(18, 18, 18), shuffle=True):
+            assert [int(image[0, 0]) for image in part.images] == part.labels.tolist()
+
+
+class TestHandwrittenDigits:
+    def test_some_of_them_are_those_of_all_counted_from_the_first(self) -> None:
+        whole, some = tl.data.handwritten_digits(), tl.data.handwritten_digits(5, 9)
+        assert len(whole) == 1797 and whole.classes == tuple("0123456789") and some.classes == tuple("56789")
+        assert whole.images[0].shape == (8, 8) and whole.images[0].dtype == np.uint8
+        high = whole.take(np.flatnonzero(whole.labels >= 5))
+        assert np.array_equal(np.stack(some.images), np.stack(high.images))
+        assert np.array_equal(some.labels, high.labels - 5)
+        assert np.stack(whole.images).min() == 0 and np.stack(whole.images).max() == 255
+
+    @pytest.mark.parametrize("ends", [(5, 5), (6, 3), (-1, 4), (0, 10)])
+    def test_what_is_no_two_digits_is_refused(self, ends: tuple[int, int]) -> None:
+        with pytest.raises(ValueError, match=f"first={ends[0]}, last={ends[1]}; give two digits"):
+            tl.data.handwritten_digits(*ends)
+
+
+def test_the_kind_of_a_cell_is_told_in_the_order_of_the_cells() -> None:
+    kinds = tl.data.cell_kinds()
+    assert kinds.shape == (2624,) and set(kinds) == {"mono", "poly"}
+
+
 class TestQuestions:
     def test_odd_or_even_asks_about_the_same_digits(self) -> None:
         value = {
