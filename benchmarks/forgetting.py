@@ -139,7 +139,8 @@ def source(p: Profile, seed: int) -> Source:
     movies = tokens(tl.data.split_texts(tl.data.load_texts("movies"), SOURCE, 300, TEST, seed))
     tweets = tokens(tl.data.split_texts(tl.data.load_texts("tweets"), TARGET, 300, TEST, seed))
     tl.seed_everything(seed)
-    head = nn.Linear(encoder.model.config.hidden_size, 2)  # type: ignore[union-attr, arg-type]
+    config: Any = encoder.model.config
+    head = nn.Linear(config.hidden_size, 2)
     net = SentenceClassifier(encoder.model, head, bf16=True)
     tune(net, drawn(movies["train"], passes(movies["train"]), seed), SOURCE_RATE)
     return Source(net, movies, tweets)
@@ -157,7 +158,7 @@ def tune(
     penalty: Callable[[], torch.Tensor] | None = None,
 ) -> None:
     """Train what is trained of ``net`` at one rate; word vectors stay, for they are half of the weights."""
-    words = net.encoder.get_input_embeddings()  # type: ignore[operator]
+    words = net.encoder.get_input_embeddings()
     words.weight.requires_grad_(False)
     trained = [q for q in net.parameters() if q.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0, fused=True)
@@ -236,7 +237,7 @@ def text_run(p: Profile, kind: str, value: float, seed: int, part: str = "test")
         "train_seconds": seconds,
     }
     if kind == "lora":
-        with net.encoder.disable_adapter():  # type: ignore[operator]
+        with net.encoder.disable_adapter():
             row["adapter_off"] = scores(net, movies[part])["accuracy"]
     return row
 

@@ -243,7 +243,9 @@ def pretraining(p: Profile, target: str, seed: int) -> Iterator[Row]:
             net = recipes.small_cnn(5).to(memory_format=torch.channels_last)
             net[:-1].load_state_dict(start[:-1].state_dict())
             torch.manual_seed(seed)
-            net[-1].reset_parameters()  # type: ignore[operator]
+            head = net[-1]
+            assert isinstance(head, nn.Linear)
+            head.reset_parameters()
             train(net, x[:count], torch.from_numpy(labels[:count]), STEPS, seed)
             tuned = scored((logits(net, x_val), val), (logits(net, x_test), test))
             yield of_source | {"method": "tuned", "labels": count} | tuned

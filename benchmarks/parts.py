@@ -174,6 +174,8 @@ def tokens(texts: Sequence[str], encoder: Encoder, length: int) -> torch.Tensor:
 class SentenceClassifier(nn.Module):
     """A sentence encoder, the mean over its tokens, and a linear head."""
 
+    encoder: Any  # a transformer, whose own methods nn.Module does not declare
+
     def __init__(self, encoder: nn.Module, head: nn.Linear, bf16: bool = False) -> None:
         super().__init__()
         self.encoder, self.head = encoder, head

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 import torch
@@ -174,7 +174,7 @@ def augmentation(p: Profile) -> Callable | None:
 
 def report(net: nn.Module, test: ImageSet, p: Profile, transform: Callable | None = None) -> dict[str, float]:
     """Return the scores of ``net`` on the test set."""
-    loader = tl.data.loader(test, transform or net.transform, 2 * p.batch_size)  # type: ignore[arg-type]
+    loader = tl.data.loader(test, transform or cast(Backbone, net).transform, 2 * p.batch_size)
     probabilities, labels = tl.train.predict_proba(net, loader)
     return tl.stats.scores(probabilities, labels)
 

@@ -161,7 +161,8 @@ def fit(
     chosen: Cut,
 ) -> Row:
     """Train along a cosine; an epoch is as many steps as all labels give, so that few do not mean few steps."""
-    repeated = Repeated(train, -(-max(LABELS) // train.batch_size) // len(train))  # type: ignore[operator]
+    assert train.batch_size is not None
+    repeated = Repeated(train, -(-max(LABELS) // train.batch_size) // len(train))
     schedule = recipes.cosine(optimizer, epochs * len(repeated))
     history = tl.train.fit(net, repeated, val, optimizer, epochs, batch_scheduler=schedule)
     best = history[history["best"]].iloc[0]

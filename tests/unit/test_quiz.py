@@ -10,30 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from quiz_examples import CHOICE, NUMERIC
 
 from tlhelpers import _paths
 from tlhelpers.book import _quiz, _render
-
-CHOICE: dict[str, Any] = {
-    "id": "99-good",
-    "objective": "An objective",
-    "question": "A question?",
-    "kind": "one",
-    "options": [
-        {"text": "Yes", "correct": True, "explanation": "Because."},
-        {"text": "No", "correct": False, "explanation": "Since."},
-    ],
-}
-NUMERIC: dict[str, Any] = {
-    "id": "99-number",
-    "objective": "An objective",
-    "question": "How much?",
-    "kind": "numeric",
-    "value": 0.7,
-    "tolerance": 0.1,
-    "explanation": "The mean of 0.5 and 0.9.",
-    "otherwise": "Take the mean of both recalls.",
-}
 
 
 @pytest.fixture(autouse=True)
