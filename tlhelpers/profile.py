@@ -124,7 +124,7 @@ def current() -> Profile:
     Raises:
         ValueError: when the variable names no profile.
     """
-    name = os.environ.get("TLHELPERS_PROFILE") or "offline"
+    name = os.environ.get("TLHELPERS_PROFILE", "offline")
     if name not in _PROFILES:
         raise ValueError(
             f"TLHELPERS_PROFILE is {name!r}, but the profiles are {', '.join(_PROFILES)}; set one of them."

@@ -90,7 +90,7 @@ def chapters(root: Path) -> list[Path]:
 
 def profile_name() -> str:
     """The profile that the chapters will run in, with the data set where another one is chosen."""
-    name, data = os.environ.get("TLHELPERS_PROFILE") or "offline", os.environ.get("TLHELPERS_DATA")
+    name, data = os.environ.get("TLHELPERS_PROFILE", "offline"), os.environ.get("TLHELPERS_DATA")
     return f"{name} {data}" if data else name
 
 

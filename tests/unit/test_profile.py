@@ -41,13 +41,11 @@ class TestCurrent:
         assert len(set(found.seeds)) == len(found.seeds) >= 2
         assert found.batch_size > 0 and found.epochs > 0
 
-    def test_an_empty_variable_counts_as_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("TLHELPERS_PROFILE", "")
+    def test_an_empty_image_folder_counts_as_none(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TLHELPERS_DATA", "")
-        found = tl.profile.current()
-        assert found.name == "offline" and found.image_data == "elpv"
+        assert tl.profile.current().image_data == "elpv"
 
-    @pytest.mark.parametrize("name", ["Full", " ", "gpu"])
+    @pytest.mark.parametrize("name", ["Full", "", " ", "gpu"])
     def test_an_unknown_profile_is_named_with_those_that_exist(
         self, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
