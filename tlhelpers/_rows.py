@@ -93,7 +93,7 @@ def _label_cure(label: object) -> str:
         bool: "true and false are no numbers: labels.astype(int) gives 0 for false and 1 for true.",
         float: "class numbers are whole: labels.astype(int), once you have seen that nothing is cut off.",
         str: "labels are numbers: classes, labels = np.unique(names, return_inverse=True) gives both.",
-        np.ndarray: "labels are one number a row: labels.reshape(-1) of a column, labels.argmax(1) of one-hot rows.",
+        np.ndarray: "labels are one number a row: labels.reshape(-1) of a column, .argmax(1) of one-hot ones.",
     }
     return cures.get(type(label), "give whole numbers, the class indices.")
 
