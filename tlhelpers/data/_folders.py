@@ -175,9 +175,7 @@ def read_folder(root: Path, white: int | None = None) -> tuple[ImageSet, pd.Data
             reasons[path] = "beside the class folders"
     for name, files in mine.items():
         if not files:
-            inside = [
-                item for item in found for place in places if item.path.is_relative_to(place / name)
-            ]  # whatever it is
+            inside = [item for item in found if any(item.path.is_relative_to(place / name) for place in places)]
             raise ValueError(
                 f"class folder {name!r} under {root} holds no image ({', '.join(SUFFIXES)}){_instead(inside)}"
             )
@@ -210,7 +208,7 @@ def _folders(place: Path, odd: Collection[Path]) -> list[str]:
 def _parts(root: Path, folders: Sequence[str], below: dict[Path, tuple[str, ...]]) -> list[str]:
     """Return the folders that are parts of a divided set; none when the folders are classes."""
     full = {names[0] for names in below.values() if len(names) > 1}
-    held: dict[str, set[str]] = {name: set() for name in folders if PART.fullmatch(name)}
+    held: dict[str, set[str]] = {name: set() for name in folders if PART.fullmatch(name.strip())}
     for names in below.values():
         if len(names) > 2 and names[0] in held:
             held[names[0]].add(names[1])
@@ -241,7 +239,7 @@ def _check_affixes(root: Path, folders: Sequence[str]) -> None:
     """Do nothing when no two folders differ in the name of a part only, as ``cats_train`` and ``cats_test`` do."""
     seen: dict[tuple[str, ...], tuple[str, str]] = {}
     for folder in folders:
-        words = re.split(r"[ _.-]+", folder.lower())
+        words = re.split(r"[\W_]+", folder.lower())
         for at, word in enumerate(words):
             if word in WORDS:
                 part, other = seen.setdefault((*words[:at], *words[at + 1 :]), (WORDS[word], folder))
@@ -261,7 +259,7 @@ def _check_parts(root: Path, held: dict[str, list[str]], below: dict[Path, tuple
             place.setdefault(name, []).append(part)
     check_spelling((name for names in held.values() for name in names), "classes", str(root))
     full = sorted({part for where in place.values() for part in where})
-    training = {part for part in full if part.lower().startswith("train")}
+    training = {part for part in full if part.strip().lower().startswith("train")}
     for name, where in place.items():
         alone = not training & set(where) if training else len(where) == 1
         if len(full) > 1 and (alone or (len(where) == 1 and name.lower() in ("unknown", "unsorted"))):

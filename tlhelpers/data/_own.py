@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from tlhelpers._rows import check_apart, class_numbers, clean, identities, in_order, positions
-from tlhelpers.data._folders import as_path, near_path, read_folder
+from tlhelpers.data._folders import as_path, left_out, near_path, read_folder
 from tlhelpers.data._images import ImageSet, open_rgb
 from tlhelpers.data._names import check_classes, check_spelling
 from tlhelpers.data._tables import open_table, read_table, starting_folder, unnamed
@@ -106,6 +106,10 @@ def _from_table(
     if group is not None:
         cells = table.column(group, " For a table, group is a column; a regular expression is for folders.")
         groups = np.array([clean(cell) for cell in cells])
+    if root is None and isinstance(source, pd.DataFrame):  # its paths may lead anywhere
+        below = Path(os.path.commonpath([os.path.dirname(os.path.abspath(str(path))) for path in images.images]))
+        if below == Path(below.anchor):
+            return images, groups, left_out(below, {})
     return images, groups, unnamed(images, below)
 
 

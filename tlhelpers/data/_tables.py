@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from tqdm import tqdm
 
 from tlhelpers._rows import clean, is_missing
@@ -59,7 +60,8 @@ class Table(NamedTuple):
         Raises:
             ValueError: when there is no such column, or two; when cells are empty or say that they are.
         """
-        count = self.columns.count(clean(name))
+        name = clean(str(name))
+        count = self.columns.count(name)
         if not count:
             raise ValueError(
                 f"{self.name} has no column {name!r}; it has {', '.join(map(repr, self.columns))}."
@@ -67,7 +69,7 @@ class Table(NamedTuple):
             )
         if count > 1:
             raise ValueError(f"{self.name} has {count} columns {name!r}; rename or delete all but one.")
-        cells = self.cells[self.columns.index(clean(name))]
+        cells = self.cells[self.columns.index(name)]
         empty = [row for row, cell in enumerate(cells) if not cell]
         if empty:
             raise ValueError(
@@ -250,9 +252,9 @@ def open_table(source: str | Path | pd.DataFrame, wanted: Sequence[str]) -> Tabl
     """
     if isinstance(source, pd.DataFrame):
         columns = [clean(str(name)) for name in source.columns]
-        keep = {clean(name) for name in wanted}
+        keep = {clean(str(name)) for name in wanted}
         cells = [
-            [_cell(value) for value in source.iloc[:, at]] if name in keep else []
+            [_cell(value, name, row) for row, value in enumerate(source.iloc[:, at] if name in keep else [])]
             for at, name in enumerate(columns)
         ]
         table = Table("the DataFrame", columns, cells, range(len(source)), "row")
@@ -263,7 +265,14 @@ def open_table(source: str | Path | pd.DataFrame, wanted: Sequence[str]) -> Tabl
     return table
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, column: str, row: int) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    if isinstance(value, (np.ndarray, list, tuple, dict, set, Image.Image)):
+        raise ValueError(
+            f"the DataFrame: column {column!r} holds a {type(value).__name__} in row {row}; give one text or number a "
+            "row, and images as paths of their files."
+        )
     return "" if is_missing(value) else str(value).strip()
 
 
@@ -337,7 +346,7 @@ def _fit(lines: Sequence[str], separator: str, wanted: Sequence[str]) -> tuple[i
         agree = int(len(header) > 1 and all(len(row) == len(header) for row in rows))
     except csv.Error:  # some quotation mark opens or closes where this separator does not stand
         pass
-    return sum(clean(name) in header for name in wanted), agree, len(header)
+    return sum(clean(str(name)) in header for name in wanted), agree, len(header)
 
 
 def _rows(lines: Sequence[str], separator: str) -> tuple[list[str], list[list[str]], list[int]]:

@@ -160,7 +160,7 @@ class TestParts:
         assert reasons(own) == {"annotations/1.json": "ending '.json'"}
 
     @pytest.mark.parametrize(
-        "names", [("training_set", "test_set"), ("train-data", "Test Data"), ("TRAIN", "dev")]
+        "names", [("training_set", "test_set"), ("train-data", "Test Data"), ("TRAIN", "dev"), ("train ", "test")]
     )
     def test_parts_have_many_names(self, tmp_path: Path, names: tuple[str, str]) -> None:
         assert counts(tl.data.read(fill(tmp_path, *within(PETS, *names)))) == {"cat": 4, "dog": 4}
@@ -175,7 +175,12 @@ class TestParts:
 
     @pytest.mark.parametrize(
         "names",
-        [("seg_train", "seg_test"), ("cats_train", "dogs_train", "cats_val"), ("train-cats", "testing-cats")],
+        [
+            ("seg_train", "seg_test"),
+            ("cats_train", "dogs_train", "cats_val"),
+            ("train-cats", "testing-cats"),
+            ("cat (train)", "cat (test)"),
+        ],
     )
     def test_parts_in_the_names_of_folders_are_a_question(self, tmp_path: Path, names: tuple[str, ...]) -> None:
         with pytest.raises(ValueError, match=r"are named like parts of a divided set\. Put class folders into"):

@@ -295,6 +295,18 @@ class TestDataFrame:
         with pytest.raises(ValueError, match=r"the DataFrame: column 'label' .* in 1 row\(s\), first 2"):
             tl.data.read(frame, root=tmp_path)
 
+    @pytest.mark.parametrize("value", [np.zeros((2, 2)), {"path": "a1.png"}, ["a1.png"], Image.new("L", (2, 2))])
+    def test_what_is_no_path_is_told(self, frame: pd.DataFrame, value: object) -> None:
+        frame["image"] = pd.Series([*NAMES[:3], None], dtype=object)
+        frame.at[3, "image"] = value
+        with pytest.raises(ValueError, match=r"column 'image' holds a \w+ in row 3; give one text"):
+            tl.data.read(frame)
+
+    def test_what_lies_beside_its_images_is_listed(self, frame: pd.DataFrame, tmp_path: Path) -> None:
+        frame["image"] = [str(tmp_path / name) for name in frame["image"]]
+        draw(tmp_path, "c1.png")
+        assert tl.data.read(frame).left_out["file"].tolist() == ["c1.png"]
+
     def test_a_table_without_rows_is_told(self, frame: pd.DataFrame) -> None:
         with pytest.raises(ValueError, match="the DataFrame holds no row"):
             tl.data.read(frame[:0])
