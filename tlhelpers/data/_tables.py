@@ -270,8 +270,8 @@ def _cell(value: object, column: str, row: int) -> str:
         value = value.decode("utf-8", "backslashreplace")
     if isinstance(value, (np.ndarray, list, tuple, dict, set, Image.Image)):
         raise ValueError(
-            f"the DataFrame: column {column!r} holds a {type(value).__name__} in row {row}; give one text or number a "
-            "row, and images as paths of their files."
+            f"the DataFrame: column {column!r} holds a {type(value).__name__} in row {row}; give one text or "
+            "number a row, and images as paths of their files."
         )
     return "" if is_missing(value) else str(value).strip()
 
