@@ -58,7 +58,7 @@ def asking_hub(name: str) -> Iterator[None]:
             cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             if "trust_remote_code" in str(error):
                 raise ValueError(
-                    f"{name} brings its own code, which is not run here; take a model whose kind transformers knows."
+                    f"{name} brings its own code, which is not run here; take a model that transformers knows."
                 ) from error
             if isinstance(error, ValueError) or error.errno in (EACCES, EDQUOT, ENOSPC, EROFS):
                 raise
