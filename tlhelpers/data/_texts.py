@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -160,12 +161,22 @@ def read_texts(
     if len(set(columns)) < len(columns):
         raise ValueError(f"text, label and group are columns of their own; given were {columns}.")
     table = _table(path, columns)
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError(
+            f"{path.name} has more cells in a row than its header has columns, {list(table.columns)}; put texts "
+            "that hold the separator between quotation marks."
+        )
+    if not len(table):
+        raise ValueError(f"{path.name} has a header, {list(table.columns)}, but no row.")
     lines = _lines(table)
+    short = np.flatnonzero(table[columns].isna().any(axis=1))
+    if len(short):
+        raise ValueError(f"{path.name}: line {lines[short[0]]} has fewer cells than the header; complete it.")
     labels = [_rows.clean(label) for label in table[label_column]]
     classes = sorted(set(labels), key=lambda name: (_number(name) is None, _number(name) or 0.0, name))
-    _check_labels(path.name, labels, classes, lines)
     texts = list(table[text_column])
     _check_swallowed(path.name, texts, table.columns.get_loc(label_column), set(classes), lines)
+    _check_labels(path.name, labels, classes, lines)
     _check_one_label(path.name, texts, labels, lines)
     number = {name: at for at, name in enumerate(classes)}
     groups = None if group is None else table[group].to_numpy(dtype=object)
@@ -176,7 +187,9 @@ def read_texts(
 
 def _lines(table: pd.DataFrame) -> np.ndarray:
     """Return the line of the file on which each row begins, the header being line 1."""
-    breaks = sum((table[column].str.count("\n").to_numpy(dtype=np.int64) for column in table), np.int64(0))
+    breaks = sum(
+        (table[column].str.count("\n").fillna(0).to_numpy(dtype=np.int64) for column in table), np.int64(0)
+    )
     return 2 + np.arange(len(table)) + np.concatenate([[0], np.cumsum(breaks)[:-1]]).astype(np.int64)[: len(table)]
 
 
@@ -189,12 +202,13 @@ def _number(name: str) -> float | None:
 
 
 def _check_labels(file: str, labels: list[str], classes: list[str], lines: np.ndarray) -> None:
-    where = {name: lines[labels.index(name)] for name in classes}
+    counts = Counter(labels)
+    where = {label: lines[row] for row, label in reversed(list(enumerate(labels)))}  # the first one stays
     for name in classes:
         if name.casefold() in ("nan", "nat", "null", "<na>", "#n/a"):
             raise ValueError(
-                f"{file}: the label of line {where[name]} is {name!r}, which stands for none; leave such lines out, or "
-                "give them a class."
+                f"{file}: the label of line {where[name]} is {name!r}, which stands for none; leave such "
+                "lines out, or give them a class."
             )
     alike: dict[object, str] = {}
     for name in classes:
@@ -208,12 +222,11 @@ def _check_labels(file: str, labels: list[str], classes: list[str], lines: np.nd
             )
     if len(classes) < 2:
         raise ValueError(f"{file} has one class only, {tuple(classes)}; there is nothing to tell apart.")
-    counts = {name: labels.count(name) for name in classes[:1000]}
-    rare = min(counts, key=lambda name: counts[name])
+    rare = min(classes, key=lambda name: counts[name])
     if counts[rare] < 2:
         raise ValueError(
-            f"{file}: class {rare!r} has {counts[rare]} text (line {where[rare]}), of {len(classes)} classes; find "
-            "more, leave it out, or name the right column as label_column."
+            f"{file}: class {rare!r} has {counts[rare]} text (line {where[rare]}), of {len(classes)} classes; "
+            "find more, leave it out, or name the right column as label_column."
         )
 
 
@@ -222,12 +235,13 @@ def _check_swallowed(file: str, texts: list[str], column: int, classes: set[str]
         for part in text.splitlines()[:-1] if "\n" in text else ():
             for separator in ",;\t":
                 cells = part.split(separator)
-                ends = cells[-1] if column else cells[0]
-                if len(cells) > 1 and _rows.clean(ends).strip('"') in classes:
+                label, after = (cells[-1], cells[-1]) if column else (cells[0], cells[-1])
+                # A sentence has a space behind its comma, a row of a table has none.
+                if len(cells) > 1 and not after.startswith(" ") and label.strip().strip('"') in classes:
                     raise ValueError(
-                        f"{file}: the text that begins on line {line} runs over several lines, and one of them looks "
-                        f"like a row of its own ({part[:50]!r}); a quotation mark seems to stand alone. Double it, "
-                        "and put the text between quotation marks."
+                        f"{file}: the text that begins on line {line} runs over several lines, and one of them "
+                        f"looks like a row of its own ({part[:50]!r}); a quotation mark seems to stand alone. "
+                        "Double it, and put the text between quotation marks."
                     )
 
 
@@ -240,8 +254,8 @@ def _check_one_label(file: str, texts: list[str], labels: list[str], lines: np.n
             torn.append(f"{lines[earlier]} ({labels[earlier]}) and {lines[row]} ({labels[row]})")
     if torn:
         raise ValueError(
-            f"{file}: {len(torn)} text(s) stand under two labels, first on lines {'; '.join(torn[:3])}; decide which "
-            "is right, or leave both out."
+            f"{file}: {len(torn)} text(s) stand under two labels, first on lines {'; '.join(torn[:3])}; decide "
+            "which is right, or leave both out."
         )
 
 
