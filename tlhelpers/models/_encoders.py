@@ -304,10 +304,11 @@ def encode(
         raise ValueError("there is no text to encode.")
     if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
         raise ValueError(f"batch_size is {batch_size!r}; give a whole number from 1.")
-    if not hasattr(encoder, "model") or not hasattr(encoder, "tokenizer"):
+    if not isinstance(encoder, tuple) or len(encoder) != 2:
         raise ValueError(
             f"encoder is a {type(encoder).__name__}; give what load_encoder returned, a model and its tokenizer."
         )
+    encoder = Encoder(*encoder)
     model, tokenizer = encoder
     length = 64 if max_length is None else max_length
     check_reading(model, tokenizer, length)
@@ -350,12 +351,30 @@ def _encoded(
                 return_tensors="pt",
                 **side,
             ).to(device)
-            states = model(**tokens, output_hidden_states=True).hidden_states[layer]
+            states = _states(model, tokens)[layer]
             pooled = mean_pool(states, tokens["attention_mask"]).float().cpu()
             vectors = vectors if len(vectors) else torch.empty(len(texts), pooled.shape[1])
             vectors[rows] = pooled
             full += int((tokens["attention_mask"].sum(1) >= max_length).sum())
     return vectors, full
+
+
+def _states(model: Any, tokens: Any) -> Any:
+    kind = type(model).__name__
+    try:
+        states = getattr(model(**tokens, output_hidden_states=True), "hidden_states", None)
+    except ValueError as error:  # one that wants a picture, too, or a text to go on with
+        raise ValueError(f"a {kind} cannot read texts alone ({error}); take an encoder of texts.") from error
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        raise ValueError(
+            f"a {kind} does not take what the tokenizer gives ({error}); take an encoder of texts, and its own "
+            "tokenizer."
+        ) from error
+    if states is None:
+        raise ValueError(f"a {kind} gives no states of its layers; take an encoder of texts.")
+    return states
 
 
 def _check_layer(model: Any, layer: int) -> None:

@@ -206,8 +206,8 @@ def build_trainer(
             differ, or are not as many as the model's outputs; when the model cannot read what the tokenizer makes.
 
     Warns:
-        UserWarning: when both sets share a text or a document; when more than one training text in ten is cut;
-            when the model names its classes otherwise than the texts do.
+        UserWarning: when both sets share a text or a document; when one lacks a class; when more than one training
+            text in ten is cut; when the model names its classes otherwise than the texts do.
     """
     labeled = isinstance(train, TextSet)
     train, val = (part if isinstance(part, TextSet) else strings(part) for part in (train, val))
@@ -227,6 +227,7 @@ def build_trainer(
             raise ValueError(f"train has the classes {train.classes}, val {val.classes}; give both the same.")
         _check_outputs(model, tokenizer, train)
         _warn_of_shared(train, val)
+        _warn_of_absent(train, val)
     _warn_of_cut(train, tokenizer, max_length)
     trainer = Trainer(
         model=model,
@@ -339,6 +340,18 @@ def _warn_of_shared(train: TextSet, val: TextSet) -> None:
             "anew, give them different names.",
             stacklevel=3,
         )
+
+
+def _warn_of_absent(train: TextSet, val: TextSet) -> None:
+    for part, texts in (("train", train), ("val", val)):
+        counts = np.bincount(texts.labels, minlength=len(texts.classes))
+        if not counts.all():
+            absent = [texts.classes[number] for number in np.flatnonzero(counts == 0)[:8]]
+            warnings.warn(
+                f"{part} holds no text of {absent}, so such a class is neither learned nor judged there; find "
+                "texts of it, or leave the class out.",
+                stacklevel=3,
+            )
 
 
 def _warn_of_cut(texts: TextSet | Sequence[str], tokenizer: Any, max_length: int) -> None:

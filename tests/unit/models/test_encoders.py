@@ -13,7 +13,17 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from transformers import AutoTokenizer, BertConfig, BertModel, GPT2Config, GPT2Model, RobertaConfig, RobertaModel
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    GPT2Config,
+    GPT2Model,
+    RobertaConfig,
+    RobertaModel,
+    T5Config,
+    T5Model,
+)
 
 import tlhelpers as tl
 from tlhelpers.data import TextSet
@@ -208,6 +218,13 @@ class TestLimits:
         encoder.tokenizer.pad_token = None
         with pytest.raises(ValueError, match=r"no token to pad with; set tokenizer\.pad_token"):
             tl.models.encode(["a"], encoder)
+
+    def test_a_model_that_reads_no_texts_alone_is_told(self, minilm: Encoder) -> None:
+        torch.manual_seed(0)
+        pair = T5Model(T5Config(vocab_size=30522, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2))
+        for model, message in ((pair, "T5Model cannot read texts alone"), (nn.Linear(2, 2), "own tokenizer")):
+            with pytest.raises(ValueError, match=message):
+                tl.models.encode(["a"], Encoder(model, minilm.tokenizer), max_length=8)
 
     def test_texts_that_are_cut_are_told_unless_that_was_asked_for(self) -> None:
         encoder, long = Encoder(Echo(), Letters()), ["a" * 80] * 2 + ["b"] * 8

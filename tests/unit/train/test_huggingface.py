@@ -375,6 +375,10 @@ class TestTold:
         (found,) = self.told(tmp_path, train, TextSet(["So so.", "Meh."], [0, 1], names))
         assert "1 of 2 texts of val are of groups that train has, too" in found
 
+    def test_a_class_that_a_set_lacks(self, tmp_path: Path) -> None:
+        (found,) = self.told(tmp_path, TEXTS, TextSet(["So so.", "Meh."], [0, 0]))
+        assert "val holds no text of ['positive']" in found
+
     def test_texts_that_are_cut(self, tmp_path: Path) -> None:
         long = TextSet(["word " * 30, *TEXTS.texts[1:]], TEXTS.labels)
         (found,) = self.told(tmp_path, long, TextSet(["So so.", "Meh."], [0, 1]))
