@@ -1,15 +1,21 @@
-"""Labeled sentences: those of Hutto & Gilbert (2014), VADER, ICWSM, or reviews from the Hugging Face hub."""
+"""Labeled texts: those of Hutto & Gilbert (2014), VADER, ICWSM, reviews from the Hugging Face hub, or your own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
+from tlhelpers import _rows
 from tlhelpers.data import _fetch, _hub
+from tlhelpers.data._own import _table, tied
 from tlhelpers.profile import Profile
 
 TEXT_DOMAINS = tuple(_fetch.FILES)
@@ -17,37 +23,240 @@ TEXT_DOMAINS = tuple(_fetch.FILES)
 
 @dataclass(frozen=True)
 class TextSet:
-    """Sentences with one label each.
+    """Texts with one label each, in the order that they come in.
 
     Attributes:
-        texts: ``N`` strings.
+        texts: ``N`` strings, none of them blank.
         labels: int64 array ``[N]`` of class indices.
-        groups: array ``[N]``: which document a sentence comes from. Keep a document on one side of a split.
+        groups: array ``[N]``: which document, author or patient a text comes from, numbers or names. Keep a group
+            on one side of a split. ``None``: each text stands alone.
         classes: name of each class, by index.
 
     Raises:
-        ValueError: when the three are not of one length.
+        ValueError: when the three are not of one length; naming the first row whose text is missing, blank or no
+            string, whose label names no class, or whose group is missing; when two classes have one name.
     """
 
     texts: list[str]
     labels: np.ndarray
-    groups: np.ndarray
+    groups: np.ndarray = field(default=None)  # type: ignore[arg-type]  # an array once it is made
     classes: tuple[str, ...] = field(default=("negative", "positive"))
 
     def __post_init__(self) -> None:
-        if not len(self.texts) == len(self.labels) == len(self.groups):
+        texts = _rows.in_order(self.texts, "texts")
+        array = isinstance(self.labels, np.ndarray) and self.labels.ndim > 0
+        labels = self.labels if array else _rows.in_order(self.labels, "labels")
+        groups = np.arange(len(texts)) if self.groups is None else _named_groups(self.groups)
+        if not len(texts) == len(labels) == len(groups):
             raise ValueError(
-                f"{len(self.texts)} texts, {len(self.labels)} labels and {len(self.groups)} groups; "
-                "give as many of each."
+                f"{len(texts)} texts, {len(labels)} labels and {len(groups)} groups; give as many of each."
             )
+        classes = class_names(self.classes)
+        object.__setattr__(self, "texts", strings(texts))
+        object.__setattr__(self, "labels", _rows.class_numbers(labels, len(texts), classes, "texts"))
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "classes", classes)
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, index: np.ndarray | Sequence[int]) -> TextSet:
-        """Return the sentences at ``index``, in that order."""
-        index = np.asarray(index, dtype=np.int64)
-        return TextSet([self.texts[i] for i in index], self.labels[index], self.groups[index], self.classes)
+    def take(self, indices: np.ndarray | Sequence[int]) -> TextSet:
+        """Return the texts at ``indices``, in that order, or those where a mask ``[N]`` is true.
+
+        Raises:
+            ValueError: when an index names no text, or a mask is not of the set's length.
+        """
+        rows = _rows.positions(indices, len(self))
+        return TextSet([self.texts[i] for i in rows], self.labels[rows], self.groups[rows], self.classes)
+
+
+def strings(texts: TextSet | Iterable[Any]) -> list[str]:
+    """Return texts as a list of strings, in the order they stand in.
+
+    Raises:
+        ValueError: for a lone string, or naming the first row that holds no string, or none that can be read.
+    """
+    if isinstance(texts, TextSet):
+        return texts.texts
+    rows = _rows.in_order(texts, "texts")
+    for row, text in enumerate(rows):
+        if not isinstance(text, str):
+            raise ValueError(_no_string(row, text))
+        if not any(letter.isprintable() and not letter.isspace() for letter in text):
+            raise ValueError(f"the text of row {row} is blank ({text[:20]!r}); leave the row out.")
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError(
+                f"the text of row {row} holds half a character (a lone surrogate): {text[:40]!a}. It was decoded "
+                "wrongly; read the file again as UTF-8."
+            )
+    return [str(text) for text in rows]  # plain ones, for NumPy has strings of its own
+
+
+def _no_string(row: int, text: object) -> str:
+    if _rows.is_missing(text):
+        return f"the text of row {row} is missing ({text!r}); leave the row out, or give it a text."
+    cures: dict[type, str] = {
+        bytes: "decode it first: text.decode('utf-8').",
+        list: "join its words, or its lines, to one string first.",
+        tuple: "join its parts to one string first.",
+    }
+    cure = cures.get(type(text), "give strings; for a column of numbers write column.astype(str).")
+    return f"the text of row {row} is {str(text)[:40]!r} ({type(text).__name__}); {cure}"
+
+
+def class_names(classes: Iterable[Any]) -> tuple[str, ...]:
+    """Return names of classes, by index; numbers become names.
+
+    Raises:
+        ValueError: when a name is missing or blank, or two are the same.
+    """
+    names: list[str] = []
+    for number, name in enumerate(_rows.in_order(classes, "classes")):
+        if _rows.is_missing(name) or not isinstance(name, (str, int, float, np.generic)) or not str(name).strip():
+            raise ValueError(f"class number {number}, counted from 0, has no name ({name!r}); give it one.")
+        if _rows.clean(str(name)) in map(_rows.clean, names):
+            raise ValueError(f"classes: two have one name, {str(name)!a}; give each its own: {tuple(names)[:8]}.")
+        names.append(str(name))
+    return tuple(names)
+
+
+def _named_groups(groups: Iterable[Any]) -> np.ndarray:
+    if isinstance(groups, np.ndarray) and groups.ndim == 1 and np.issubdtype(groups.dtype, np.integer):
+        return groups.copy()
+    rows = _rows.in_order(groups, "groups")
+    _rows.identities(rows)
+    if rows and all(isinstance(row, (int, np.integer)) and not isinstance(row, bool) for row in rows):
+        return np.array(rows)
+    kept = np.empty(len(rows), dtype=object)
+    for at, row in enumerate(rows):  # one by one, or tuples would be spread over columns
+        kept[at] = _rows.clean(row) if isinstance(row, str) else row
+    return kept
+
+
+def read_texts(
+    source: str | Path, text_column: str = "text", label_column: str = "label", group: str | None = None
+) -> TextSet:
+    """Return the texts of a table (CSV or TSV, UTF-8), one row a text; a quoted text may run over several lines.
+
+    Labels become classes, numbers by number and names by name; spaces around them do not count. A text may stand
+    in the table twice (:func:`split_texts` keeps copies together), but under one label.
+
+    Args:
+        group: the column that says what belongs together: a document, an author, a patient. Each text stands alone
+            when ``None``.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: naming lines, when it is no table in UTF-8, a column is unknown or a cell empty, two labels
+            differ in spelling only, a text stands under two labels, or a stray quotation mark swallows rows; when
+            there are fewer than two classes, two texts of one, or two groups.
+    """
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"{source} does not exist, seen from {Path.cwd()}.")
+    if path.is_dir() or path.suffix.lower() in (".xlsx", ".xls", ".ods", ".parquet", ".json", ".jsonl", ".zip"):
+        kind = "a folder" if path.is_dir() else f"a {path.suffix} file"
+        raise ValueError(f"{path.name} is {kind}; give a table, saved as CSV in UTF-8, with one row a text.")
+    columns = [text_column, label_column, *([] if group is None else [group])]
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"text, label and group are columns of their own; given were {columns}.")
+    table = _table(path, columns)
+    if not isinstance(table.index, pd.RangeIndex):
+        raise ValueError(
+            f"{path.name} has more cells in a row than its header has columns, {list(table.columns)}; put texts "
+            "that hold the separator between quotation marks."
+        )
+    if not len(table):
+        raise ValueError(f"{path.name} has a header, {list(table.columns)}, but no row.")
+    lines = _lines(table)
+    short = np.flatnonzero(table[columns].isna().any(axis=1))
+    if len(short):
+        raise ValueError(f"{path.name}: line {lines[short[0]]} has fewer cells than the header; complete it.")
+    labels = [_rows.clean(label) for label in table[label_column]]
+    classes = sorted(set(labels), key=lambda name: (_number(name) is None, _number(name) or 0.0, name))
+    texts = list(table[text_column])
+    _check_swallowed(path.name, texts, table.columns.get_loc(label_column), set(classes), lines)
+    _check_labels(path.name, labels, classes, lines)
+    _check_one_label(path.name, texts, labels, lines)
+    number = {name: at for at, name in enumerate(classes)}
+    groups = None if group is None else table[group].to_numpy(dtype=object)
+    if groups is not None and len(set(map(_rows.clean, groups))) < 2:
+        raise ValueError(f"group={group!r} puts all {len(texts)} texts into one group; none is left to test on.")
+    return TextSet(texts, np.array([number[label] for label in labels]), groups, tuple(classes))  # type: ignore[arg-type]
+
+
+def _lines(table: pd.DataFrame) -> np.ndarray:
+    """Return the line of the file on which each row begins, the header being line 1."""
+    breaks = sum(
+        (table[column].str.count("\n").fillna(0).to_numpy(dtype=np.int64) for column in table), np.int64(0)
+    )
+    return 2 + np.arange(len(table)) + np.concatenate([[0], np.cumsum(breaks)[:-1]]).astype(np.int64)[: len(table)]
+
+
+def _number(name: str) -> float | None:
+    try:
+        found = float(name)
+    except ValueError:
+        return None
+    return found if np.isfinite(found) else None
+
+
+def _check_labels(file: str, labels: list[str], classes: list[str], lines: np.ndarray) -> None:
+    counts = Counter(labels)
+    where = {label: lines[row] for row, label in reversed(list(enumerate(labels)))}  # the first one stays
+    for name in classes:
+        if name.casefold() in ("nan", "nat", "null", "<na>", "#n/a"):
+            raise ValueError(
+                f"{file}: the label of line {where[name]} is {name!r}, which stands for none; leave such "
+                "lines out, or give them a class."
+            )
+    alike: dict[object, str] = {}
+    for name in classes:
+        number = _number(name)
+        key = " ".join(re.split(r"[\s_-]+", name.casefold())) if number is None else number
+        other = alike.setdefault(key, name)
+        if other != name:
+            raise ValueError(
+                f"{file}: the labels {other!a} (line {where[other]}) and {name!a} (line {where[name]}) differ in "
+                "spelling only; write one of them everywhere."
+            )
+    if len(classes) < 2:
+        raise ValueError(f"{file} has one class only, {tuple(classes)}; there is nothing to tell apart.")
+    rare = min(classes, key=lambda name: counts[name])
+    if counts[rare] < 2:
+        raise ValueError(
+            f"{file}: class {rare!r} has {counts[rare]} text (line {where[rare]}), of {len(classes)} classes; "
+            "find more, leave it out, or name the right column as label_column."
+        )
+
+
+def _check_swallowed(file: str, texts: list[str], column: int, classes: set[str], lines: np.ndarray) -> None:
+    for text, line in zip(texts, lines.tolist(), strict=True):
+        for part in text.splitlines()[:-1] if "\n" in text else ():
+            for separator in ",;\t":
+                cells = part.split(separator)
+                label, after = (cells[-1], cells[-1]) if column else (cells[0], cells[-1])
+                # A sentence has a space behind its comma, a row of a table has none.
+                if len(cells) > 1 and not after.startswith(" ") and label.strip().strip('"') in classes:
+                    raise ValueError(
+                        f"{file}: the text that begins on line {line} runs over several lines, and one of them "
+                        f"looks like a row of its own ({part[:50]!r}); a quotation mark seems to stand alone. "
+                        "Double it, and put the text between quotation marks."
+                    )
+
+
+def _check_one_label(file: str, texts: list[str], labels: list[str], lines: np.ndarray) -> None:
+    first: dict[str, int] = {}
+    torn = []
+    for row, text in enumerate(texts):
+        earlier = first.setdefault(plain(text), row)
+        if labels[earlier] != labels[row]:
+            torn.append(f"{lines[earlier]} ({labels[earlier]}) and {lines[row]} ({labels[row]})")
+    if torn:
+        raise ValueError(
+            f"{file}: {len(torn)} text(s) stand under two labels, first on lines {'; '.join(torn[:3])}; decide "
+            "which is right, or leave both out."
+        )
 
 
 class TextSplits(NamedTuple):
@@ -93,34 +302,73 @@ def _rated(domain: str) -> TextSet:
 
 
 def split_texts(texts: TextSet, train: int, val: int, test: int, seed: int) -> TextSplits:
-    """Divide sentences into parts of the given sizes such that no document lies in two of them.
+    """Divide texts into parts of the given sizes such that no document, and no text, lies in two of them.
 
     Documents are dealt out in random order until a part is full; what a last document has too much is
-    dropped.
+    dropped. Documents that share a text (the same but for spaces) are dealt out as one.
 
     Raises:
-        ValueError: when a part is empty or the documents do not suffice.
+        ValueError: when a size is no whole number, a part is empty or lacks a class, or the documents do not
+            suffice.
     """
-    if min(train, val, test) < 1:
-        raise ValueError(f"train={train}, val={val}, test={test}: each part needs a sentence or more.")
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(np.unique(texts.groups))
+    parts = _dealt(texts, {"train": train, "val": val, "test": test}, seed)
+    for name, part in parts._asdict().items():
+        counts = np.bincount(part.labels, minlength=len(texts.classes))
+        if not counts.all():
+            rare = int(counts.argmin())
+            everywhere = int((texts.labels == rare).sum())
+            cure = "ask for more" if everywhere > 2 else "find more, or leave the class out"
+            raise ValueError(
+                f"{name}={len(part)} holds no text of the class {texts.classes[rare]!r}, of which there are "
+                f"{everywhere}; {cure}."
+            )
+    return parts
+
+
+def _dealt(texts: TextSet, sizes: dict[str, int], seed: int) -> TextSplits:
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+            raise ValueError(
+                f"{name}={size!r}; give a number of texts, a whole one. A share of them is round(share * "
+                f"{len(texts)})."
+            )
+    asked = ", ".join(f"{name}={size}" for name, size in sizes.items())
+    if min(sizes.values()) < 1:
+        raise ValueError(f"{asked}: each part needs a sentence or more.")
+    groups = _rows.identities(texts.groups, len(texts))
+    bundles = tied(groups, _same_text(texts.texts))
     members: dict[int, list[int]] = {}
-    for index, group in enumerate(texts.groups):
-        members.setdefault(int(group), []).append(index)
-    parts, at = [], 0
-    for size in (test, val, train):
+    for index, bundle in enumerate(bundles.tolist()):
+        members.setdefault(bundle, []).append(index)
+    _, first = np.unique(groups, return_index=True)
+    order = np.random.default_rng(seed).permutation(len(first))
+    # A bundle of several documents is dealt where the first of them comes up.
+    queue = iter(dict.fromkeys(bundles[first[order]].tolist()))
+    parts: dict[str, list[int]] = {}
+    for name in ("test", "val", "train"):
         part: list[int] = []
-        while len(part) < size:
-            if at == len(order):
+        while len(part) < sizes[name]:
+            bundle = next(queue, None)
+            if bundle is None:
+                alike = "" if len(members) == len(first) else ", some of which share a text and stay together"
                 raise ValueError(
-                    f"train={train}, val={val} and test={test} need more documents than the {len(order)} there "
-                    f"are ({len(texts)} sentences); ask for fewer."
+                    f"{asked} need more documents than the {len(first)} there are ({len(texts)} sentences)"
+                    f"{alike}; ask for fewer."
                 )
-            part += members[int(order[at])]
-            at += 1
-        parts.append(texts.take(part[:size]))
-    return TextSplits(parts[2], parts[1], parts[0])
+            part += members[bundle]
+        parts[name] = part[: sizes[name]]
+    _rows.check_apart(parts, bundles)
+    return TextSplits(*(texts.take(parts[name]) for name in ("train", "val", "test")))
+
+
+def plain(text: str) -> str:
+    """Return a text as texts are compared: composed (NFC), each run of white space one space."""
+    return " ".join(_rows.clean(text).split())
+
+
+def _same_text(texts: Sequence[str]) -> np.ndarray:
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(plain(text), row) for row, text in enumerate(texts)], dtype=np.int64)
 
 
 def text_splits(p: Profile, seed: int, train: int | None = None) -> TextSplits:
@@ -144,7 +392,7 @@ def text_splits(p: Profile, seed: int, train: int | None = None) -> TextSplits:
         raise ValueError(
             f"train={train} and val={p.text_val} need more than the {len(labeled)} labeled texts of {p.text_data}."
         )
-    rest = split_texts(labeled, train, p.text_val, 1, seed)
+    rest = _dealt(labeled, {"train": train, "val": p.text_val, "test": 1}, seed)
     chosen = np.random.default_rng(seed).permutation(len(test))[: p.text_test]
     return TextSplits(rest.train, rest.val, test.take(chosen))
 
@@ -160,6 +408,8 @@ def unlabeled_texts(p: Profile, seed: int) -> list[str]:
         held_out = np.concatenate([splits.val.groups, splits.test.groups])
         pool = everything.take(np.flatnonzero(~np.isin(everything.groups, held_out))).texts
     else:
-        pool = _hub.reviews(p.text_data, "unsupervised")[0]
+        splits = text_splits(p, seed)
+        judging = {plain(text) for part in (splits.val, splits.test) for text in part.texts}
+        pool = [text for text in _hub.reviews(p.text_data, "unsupervised")[0] if plain(text) not in judging]
     order = np.random.default_rng(seed).permutation(len(pool))[: p.text_unlabeled]
     return [pool[i] for i in order]
