@@ -47,12 +47,12 @@ from ._tasks import (
     pixels,
     textures,
 )
+from ._text_tables import read_texts
 from ._texts import (
     TEXT_DOMAINS,
     TextSet,
     TextSplits,
     load_texts,
-    read_texts,
     split_texts,
     text_splits,
     unlabeled_texts,

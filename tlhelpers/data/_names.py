@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
+
+import numpy as np
 
 from tlhelpers._rows import clean
 from tlhelpers.data._images import ImageSet
@@ -85,6 +87,18 @@ def near(name: str, names: Iterable[str]) -> str:
         return ""
     other = found[close[0]]
     return f" Is {ascii(other) if spelling(name) == close[0] else repr(other)} meant?"
+
+
+def in_classes(labels: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the number of each label ``[N]`` and the classes in order: numbers by number, then names by name."""
+
+    def place(name: str) -> tuple[bool, float, str]:
+        number = NUMBER.fullmatch(name)
+        return number is None, float(name) if number else 0.0, name
+
+    classes = tuple(sorted(set(labels), key=place))
+    number = {name: index for index, name in enumerate(classes)}
+    return np.array([number[label] for label in labels], np.int64), classes
 
 
 def check_classes(images: ImageSet, source: str) -> None:

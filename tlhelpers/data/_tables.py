@@ -1,4 +1,4 @@
-"""Tables of images: what a CSV lists, which line is odd, and where a file is that is not where the table says."""
+"""Tables: what a CSV lists, which line is odd, and where a file is that is not where the table says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from tlhelpers._rows import clean, is_missing
 from tlhelpers.data._folders import PICTURES, as_path, check_filled, ending, left_out, near_path, twice, walk
 from tlhelpers.data._images import SUFFIXES, ImageSet
-from tlhelpers.data._names import MISSING, check_classes, check_spelling, near, spelling
+from tlhelpers.data._names import MISSING, check_classes, check_spelling, in_classes, near, spelling
 
 KINDS = (  # how files begin that are no tables in text
     (b"PK\x03\x04", "an Excel workbook (.xlsx) or another zip archive"),
@@ -54,8 +54,12 @@ class Table(NamedTuple):
     lines: Sequence[int]
     unit: str
 
-    def column(self, name: str, note: str = "") -> list[str]:
+    def column(self, name: str, note: str = "", *, free: bool = False) -> list[str]:
         """Return the cells of one column.
+
+        Args:
+            note: added to the message when there is no such column.
+            free: whether the cells are texts, which may run over lines, and of which some say ``?`` or ``None``.
 
         Raises:
             ValueError: when there is no such column, or two; when cells are empty or say that they are.
@@ -76,14 +80,15 @@ class Table(NamedTuple):
                 f"{self.name}: column {name!r} is empty in {len(empty)} {self.unit}(s), first "
                 f"{self.where(empty)}; fill it in, or delete what has none."
             )
-        absent = [row for row, cell in enumerate(cells) if cell in MISSING]
+        missing = {name for name in MISSING if not free or spelling(name).strip("-<>") in ("nan", "na", "nat")}
+        absent = [row for row, cell in enumerate(cells) if cell in missing]
         if absent:
             raise ValueError(
                 f"{self.name}: column {name!r} reads {cells[absent[0]]!r} in {len(absent)} {self.unit}(s), first "
                 f"{self.where(absent)}. If that means that nothing is known, delete them; if it is a name, write "
                 "another one, such as 'no finding'."
             )
-        broken = [row for row, cell in enumerate(cells) if "\n" in cell]
+        broken = [row for row, cell in enumerate(cells) if "\n" in cell and not free]
         if broken:
             raise ValueError(
                 f"{self.name}: column {name!r} holds a line break in {self.unit} {self.where(broken)}; is a "
@@ -170,10 +175,9 @@ def read_table(
     check_filled([path for path, fact in zip(paths, facts, strict=True) if fact and not fact.st_size])
     _check_once(table, paths, labels, facts, image_column)
     check_spelling(labels, "labels", f"{table.name}, column {label_column!r}")
-    _check_single(labels, f"{table.name}, column {label_column!r}")
-    classes = sorted(set(labels), key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
-    number = {name: index for index, name in enumerate(classes)}
-    images = ImageSet(paths, np.array([number[label] for label in labels]), tuple(classes), white=white)
+    check_single(labels, f"{table.name}, column {label_column!r}")
+    numbers, classes = in_classes(labels)
+    images = ImageSet(paths, numbers, classes, white=white)
     check_classes(images, table.name)
     return images
 
@@ -205,7 +209,7 @@ def _check_once(
         )
 
 
-def _check_single(labels: Sequence[str], where: str) -> None:
+def check_single(labels: Sequence[str], where: str) -> None:
     """Do nothing when no cell seems to hold several labels."""
     names = sorted(set(labels))
     for sign in "|;,":

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from tlhelpers import _rows
 from tlhelpers.data import _fetch, _hub
-from tlhelpers.data._own import _table, tied
+from tlhelpers.data._own import tied
 from tlhelpers.profile import Profile
 
 TEXT_DOMAINS = tuple(_fetch.FILES)
@@ -131,132 +127,6 @@ def _named_groups(groups: Iterable[Any]) -> np.ndarray:
     for at, row in enumerate(rows):  # one by one, or tuples would be spread over columns
         kept[at] = _rows.clean(row) if isinstance(row, str) else row
     return kept
-
-
-def read_texts(
-    source: str | Path, text_column: str = "text", label_column: str = "label", group: str | None = None
-) -> TextSet:
-    """Return the texts of a table (CSV or TSV, UTF-8), one row a text; a quoted text may run over several lines.
-
-    Labels become classes, numbers by number and names by name; spaces around them do not count. A text may stand
-    in the table twice (:func:`split_texts` keeps copies together), but under one label.
-
-    Args:
-        group: the column that says what belongs together: a document, an author, a patient. Each text stands alone
-            when ``None``.
-
-    Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: naming lines, when it is no table in UTF-8, a column is unknown or a cell empty, two labels
-            differ in spelling only, a text stands under two labels, or a stray quotation mark swallows rows; when
-            there are fewer than two classes, two texts of one, or two groups.
-    """
-    path = Path(source).expanduser()
-    if not path.exists():
-        raise FileNotFoundError(f"{source} does not exist, seen from {Path.cwd()}.")
-    if path.is_dir() or path.suffix.lower() in (".xlsx", ".xls", ".ods", ".parquet", ".json", ".jsonl", ".zip"):
-        kind = "a folder" if path.is_dir() else f"a {path.suffix} file"
-        raise ValueError(f"{path.name} is {kind}; give a table, saved as CSV in UTF-8, with one row a text.")
-    columns = [text_column, label_column, *([] if group is None else [group])]
-    if len(set(columns)) < len(columns):
-        raise ValueError(f"text, label and group are columns of their own; given were {columns}.")
-    table = _table(path, columns)
-    if not isinstance(table.index, pd.RangeIndex):
-        raise ValueError(
-            f"{path.name} has more cells in a row than its header has columns, {list(table.columns)}; put texts "
-            "that hold the separator between quotation marks."
-        )
-    if not len(table):
-        raise ValueError(f"{path.name} has a header, {list(table.columns)}, but no row.")
-    lines = _lines(table)
-    short = np.flatnonzero(table[columns].isna().any(axis=1))
-    if len(short):
-        raise ValueError(f"{path.name}: line {lines[short[0]]} has fewer cells than the header; complete it.")
-    labels = [_rows.clean(label) for label in table[label_column]]
-    classes = sorted(set(labels), key=lambda name: (_number(name) is None, _number(name) or 0.0, name))
-    texts = list(table[text_column])
-    _check_swallowed(path.name, texts, table.columns.get_loc(label_column), set(classes), lines)
-    _check_labels(path.name, labels, classes, lines)
-    _check_one_label(path.name, texts, labels, lines)
-    number = {name: at for at, name in enumerate(classes)}
-    groups = None if group is None else table[group].to_numpy(dtype=object)
-    if groups is not None and len(set(map(_rows.clean, groups))) < 2:
-        raise ValueError(f"group={group!r} puts all {len(texts)} texts into one group; none is left to test on.")
-    return TextSet(texts, np.array([number[label] for label in labels]), groups, tuple(classes))  # type: ignore[arg-type]
-
-
-def _lines(table: pd.DataFrame) -> np.ndarray:
-    """Return the line of the file on which each row begins, the header being line 1."""
-    breaks = sum(
-        (table[column].str.count("\n").fillna(0).to_numpy(dtype=np.int64) for column in table), np.int64(0)
-    )
-    return 2 + np.arange(len(table)) + np.concatenate([[0], np.cumsum(breaks)[:-1]]).astype(np.int64)[: len(table)]
-
-
-def _number(name: str) -> float | None:
-    try:
-        found = float(name)
-    except ValueError:
-        return None
-    return found if np.isfinite(found) else None
-
-
-def _check_labels(file: str, labels: list[str], classes: list[str], lines: np.ndarray) -> None:
-    counts = Counter(labels)
-    where = {label: lines[row] for row, label in reversed(list(enumerate(labels)))}  # the first one stays
-    for name in classes:
-        if name.casefold() in ("nan", "nat", "null", "<na>", "#n/a"):
-            raise ValueError(
-                f"{file}: the label of line {where[name]} is {name!r}, which stands for none; leave such "
-                "lines out, or give them a class."
-            )
-    alike: dict[object, str] = {}
-    for name in classes:
-        number = _number(name)
-        key = " ".join(re.split(r"[\s_-]+", name.casefold())) if number is None else number
-        other = alike.setdefault(key, name)
-        if other != name:
-            raise ValueError(
-                f"{file}: the labels {other!a} (line {where[other]}) and {name!a} (line {where[name]}) differ in "
-                "spelling only; write one of them everywhere."
-            )
-    if len(classes) < 2:
-        raise ValueError(f"{file} has one class only, {tuple(classes)}; there is nothing to tell apart.")
-    rare = min(classes, key=lambda name: counts[name])
-    if counts[rare] < 2:
-        raise ValueError(
-            f"{file}: class {rare!r} has {counts[rare]} text (line {where[rare]}), of {len(classes)} classes; "
-            "find more, leave it out, or name the right column as label_column."
-        )
-
-
-def _check_swallowed(file: str, texts: list[str], column: int, classes: set[str], lines: np.ndarray) -> None:
-    for text, line in zip(texts, lines.tolist(), strict=True):
-        for part in text.splitlines()[:-1] if "\n" in text else ():
-            for separator in ",;\t":
-                cells = part.split(separator)
-                label, after = (cells[-1], cells[-1]) if column else (cells[0], cells[-1])
-                # A sentence has a space behind its comma, a row of a table has none.
-                if len(cells) > 1 and not after.startswith(" ") and label.strip().strip('"') in classes:
-                    raise ValueError(
-                        f"{file}: the text that begins on line {line} runs over several lines, and one of them "
-                        f"looks like a row of its own ({part[:50]!r}); a quotation mark seems to stand alone. "
-                        "Double it, and put the text between quotation marks."
-                    )
-
-
-def _check_one_label(file: str, texts: list[str], labels: list[str], lines: np.ndarray) -> None:
-    first: dict[str, int] = {}
-    torn = []
-    for row, text in enumerate(texts):
-        earlier = first.setdefault(plain(text), row)
-        if labels[earlier] != labels[row]:
-            torn.append(f"{lines[earlier]} ({labels[earlier]}) and {lines[row]} ({labels[row]})")
-    if torn:
-        raise ValueError(
-            f"{file}: {len(torn)} text(s) stand under two labels, first on lines {'; '.join(torn[:3])}; decide "
-            "which is right, or leave both out."
-        )
 
 
 class TextSplits(NamedTuple):

@@ -304,17 +304,20 @@ class TestTable:
     @pytest.mark.parametrize(
         ("rows", "message"),
         [
-            ("a,0\nb,1\nc,0.0\nd,1\n", r"labels '0' \(line 2\) and '0.0' \(line 4\) differ in spelling only"),
-            ("a,Spam\nb,ham\nc,spam\nd,ham\n", r"labels 'Spam' \(line 2\) and 'spam' \(line 4\)"),
-            ("a,not spam\nb,spam\nc,not_spam\nd,spam\n", "differ in spelling only"),
-            ("a,nan\nb,ham\nc,ham\n", "label of line 2 is 'nan', which stands for none"),
+            ("a,0\nb,1\nc,0.0\nd,1\n", "labels '0' and '0.0' differ only in how the number is written"),
+            ("a,Spam\nb,ham\nc,spam\nd,ham\n", "labels 'Spam' and 'spam' differ only in upper and lower case"),
+            ("a,not spam\nb,spam\nc,notspam\nd,spam\n", "'not spam' and 'notspam' differ only in"),
+            ("a,x|y\nb,y|x\nc,x\nd,x\n", "hold the same labels in another order"),
+            ("nan,ham\nb,ham\nc,spam\nd,spam\n", "column 'text' reads 'nan' in 1 line"),
+            ("a,nan\nb,ham\nc,ham\n", "column 'label' reads 'nan' in 1 line\\(s\\), first 2"),
             ("a,ham\nb,ham\n", r"one class only, \('ham',\)"),
             ("a,ham\nb,ham\nc,spam\n", r"class 'spam' has 1 text \(line 4\)"),
             ('"a\nb",ham\nc,ham\nd,spam\n c ,spam\n', r"first on lines 4 \(ham\) and 6 \(spam\)"),
-            ('"stray,ham\nb,spam\nc,ham\n"d",spam\ne,ham\n', "begins on line 2 .*looks like a row of its own"),
+            ('"stray,ham\nb,spam\nc,ham\n"d",spam\ne,ham\n', "is a quotation mark left open"),
+            ('"stray,ham\nb,spam\nc,ham\n",spam\ne,ham\n', "begins on line 2 .*looks like a row of its own"),
             ("a,ham\n,spam\n", "column 'text' is empty in 1 line"),
-            ("a,b,ham\nc,d,spam\n", "more cells in a row than its header.*quotation marks"),
-            ("a,ham\nb\n", "line 3|column 'label' is empty"),
+            ("a,b,ham\nc,d,spam\n", "first line 2: 3, not 2. Put a cell that holds ',' in quotation marks"),
+            ("a,ham\nb\n", "first line 3: 1, not 2"),
             ("", "no row|is empty"),
         ],
     )
@@ -329,12 +332,21 @@ class TestTable:
     def test_another_encoding_another_kind_and_another_place_are_told(self, table, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="UTF-8"):
             tl.data.read_texts(table("text,label\nsch\u00f6n,ham\nb,spam\n", encoding="latin-1"))
-        with pytest.raises(ValueError, match=r"a \.xlsx file; give a table, saved as CSV"):
-            tl.data.read_texts(table("PK", "own.xlsx"))
-        with pytest.raises(ValueError, match="a folder; give a table"):
-            tl.data.read_texts(tmp_path)
-        with pytest.raises(FileNotFoundError, match=r"none\.csv does not exist"):
-            tl.data.read_texts(tmp_path / "none.csv")
+        with pytest.raises(ValueError, match=r"an Excel workbook .*save it as a CSV in UTF-8"):
+            tl.data.read_texts(table("PK\3\4", "own.xlsx"))
+        for place in (tmp_path, tmp_path / "none.csv"):
+            with pytest.raises(FileNotFoundError, match=f"{place} is not a file"):
+                tl.data.read_texts(place)
+
+    def test_a_question_mark_may_be_a_text(self, table) -> None:
+        found = tl.data.read_texts(table("text,label\n?,ham\nNone,ham\nb,spam\nc,spam\n"))
+        assert found.texts == ["?", "None", "b", "c"]
+
+    def test_a_frame_is_read_row_by_row(self) -> None:
+        frame = pd.DataFrame({"text": list("abcd"), "label": [1.5, -2, 1.5, -2]}, index=[3, 1, 0, 2])
+        found = tl.data.read_texts(frame)
+        assert found.texts == list("abcd") and found.classes == ("-2.0", "1.5")
+        assert found.labels.tolist() == [1, 0, 1, 0]
 
     def test_one_group_is_told(self, table) -> None:
         path = table("text,label,who\na,0,p\nb,1,p \nc,0,p\nd,1,p\n")
