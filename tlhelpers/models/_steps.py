@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
+from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
@@ -51,6 +52,10 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "timm.CenterCropOrPad": ("timm.data.transforms:CenterCropOrPad", ("size", "fill", "padding_mode")),
     "timm.MaybeToTensor": ("timm.data.transforms:MaybeToTensor", ()),
 }
+if find_spec("tlhelpers.models._preprocessing"):
+    _OWN = "tlhelpers.models._preprocessing"
+    STEPS["tlhelpers.Resize"] = (f"{_OWN}:Resize", ("size", "crop", "interpolation"))
+    STEPS["tlhelpers.Border"] = (f"{_OWN}:Border", ("longer", "side", "fill", "interpolation"))
 _SERIES = (v2.Compose, v1.Compose, nn.Sequential)
 _DRAWN = (
     "Random",
@@ -139,7 +144,8 @@ def _refusal(step: object, number: int) -> str:
 
 
 def _arguments(step: object, name: str) -> dict[str, Any]:
-    found = {key: _spelled(getattr(step, key)) for key in STEPS[name][1]}
+    held = vars(step)
+    found = {key: _spelled(held[key] if key in held else held[f"_{key}"]) for key in STEPS[name][1]}
     if name == "ImageClassification":  # it takes sides as numbers and keeps them in lists
         found |= {key: found[key][0] for key in ("crop_size", "resize_size")}
     return found

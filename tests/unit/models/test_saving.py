@@ -209,7 +209,8 @@ class TestTransform:
         net = tl.models.load("efficientnet_lite0", 3, pretrained=False)
         tl.models.save(tmp_path, net, np.int64(224), ("x", "y", "z"))
         again, card = tl.models.load_saved(tmp_path)
-        assert card["transform"][0]["Resize"]["size"] == [256] and card["image_size"] == 224
+        (resize,) = card["transform"][0].values()
+        assert resize["size"] == [256] and card["image_size"] == 224
         assert str(again.transform) == str(net.transform)
 
     @pytest.mark.parametrize(
