@@ -166,7 +166,6 @@ FAMILIES = [
     ("swin_t", 64),
     ("mobilenet_v3_small", 64),
     ("densenet121", 32),
-    ("inception_v3", 96),
     ("googlenet", 64),
 ]
 
@@ -197,7 +196,7 @@ with torch.no_grad():
 print(card["classes"], *logits.tolist())
 """
         run = [sys.executable, "-c", script, str(tmp_path)]
-        done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120)
+        done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=300)
         names, _, logits = done.stdout.strip().rpartition("] ")
         assert names == "['x', 'y', 'z'"
         found = torch.tensor([float(v) for v in logits.split()])
