@@ -1,10 +1,10 @@
 from ._fetch import FetchError
+from ._folders import from_folder
 from ._hub import HubError, asking_hub
 from ._images import (
     ImageSet,
     Splits,
     augment_cells,
-    from_folder,
     load,
     loader,
     open_rgb,
@@ -12,7 +12,7 @@ from ._images import (
     splits,
     subset,
 )
-from ._own import Own, file_names, from_csv, left_out, parts, read, survey, tied
+from ._own import Own, file_names, parts, read, survey, tied
 from ._sounds import (
     FAULTS,
     SOUND_CEILING,
@@ -31,6 +31,7 @@ from ._sounds import (
     sound_picture,
     strangeness,
 )
+from ._tables import from_csv
 from ._tasks import (
     CROP_SIDE,
     IMAGE_TASKS,
@@ -46,6 +47,7 @@ from ._tasks import (
     pixels,
     textures,
 )
+from ._text_tables import read_texts
 from ._texts import (
     TEXT_DOMAINS,
     TextSet,
@@ -88,7 +90,6 @@ __all__ = [
     "from_csv",
     "from_folder",
     "handwritten_digits",
-    "left_out",
     "load",
     "load_texts",
     "loader",
@@ -100,6 +101,7 @@ __all__ = [
     "pieces",
     "pixels",
     "read",
+    "read_texts",
     "record_sound",
     "sound_collection",
     "sound_levels",

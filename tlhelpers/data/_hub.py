@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES, EDQUOT, ENOSPC, EROFS
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -14,37 +16,65 @@ class HubError(RuntimeError):
 
 
 @contextmanager
-def asking_hub(name: str) -> Iterator[None]:
-    """Load something called ``name`` inside: no reports of new weights, and one clear error.
+def quiet(bars: bool = False) -> Iterator[None]:
+    """Let transformers and datasets report errors only, and show ``bars`` as they are set, or none.
 
-    ``TQDM_DISABLE=1`` hides the bars of a download; a packaged model, without a slash in its name, has none.
-
-    Raises:
-        HubError: when the hub cannot be reached, or does not know the name.
+    Loading weights under a new head is what a transfer does; a report of the new ones is noise each time.
     """
     import datasets
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity(), datasets.logging.get_verbosity()
     shown = logging.is_progress_bar_enabled()
-    # Loading weights under a new head is what a transfer does; a report of the new ones is noise each time.
     logging.set_verbosity_error()
     datasets.logging.set_verbosity_error()
-    if "/" not in name:
+    if not bars:
         logging.disable_progress_bar()
     try:
         yield
-    except OSError as error:  # ConnectionError, too
-        raise HubError(
-            f"{name} is neither downloaded nor to be had from the Hugging Face hub now. Connect and run this "
-            "again (the download is kept), or go on without a network: set TLHELPERS_PROFILE=offline, whose model "
-            "and data are packages."
-        ) from error
     finally:
         logging.set_verbosity(verbosity[0])
         datasets.logging.set_verbosity(verbosity[1])
         if shown:
             logging.enable_progress_bar()
+
+
+@contextmanager
+def asking_hub(name: str) -> Iterator[None]:
+    """Load something called ``name`` inside: no reports of new weights, and one clear error.
+
+    ``TQDM_DISABLE=1`` hides the bars of a download; what is packaged, or a folder here, has none.
+
+    Raises:
+        HubError: when the hub cannot be reached, or does not know the name.
+        ValueError: when ``name`` is a folder here, and something in it cannot be loaded; when what is called so
+            brings its own code, or has no weights in safetensors.
+    """
+    here = Path(name).expanduser().exists()
+    with quiet(bars="/" in name and not here):
+        try:
+            yield
+        except (OSError, ValueError) as error:  # ConnectionError, too
+            cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            if "trust_remote_code" in str(error):
+                raise ValueError(
+                    f"{name} brings its own code, which is not run here; take a model that transformers knows."
+                ) from error
+            if isinstance(error, ValueError) or error.errno in (EACCES, EDQUOT, ENOSPC, EROFS):
+                raise
+            if here:
+                raise ValueError(f"{name} is here, but cannot be loaded: {cause}") from error
+            if "safetensors" in cause and "have a file named" in cause:
+                raise ValueError(
+                    f"{name} has no weights in safetensors, the format that holds no code; take another model, or "
+                    "convert the weights where you trust them."
+                ) from error
+            raise HubError(
+                f"{name} is no folder seen from {Path.cwd()}, and is neither downloaded nor to be had from the "
+                "Hugging Face hub now. Mend the path, if one is meant; else connect and run this again (the "
+                "download is kept), or go on without a network: set TLHELPERS_PROFILE=offline, whose model and "
+                "data are packages."
+            ) from error
 
 
 @lru_cache(maxsize=4)

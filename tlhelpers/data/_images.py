@@ -20,8 +20,10 @@ from torchvision.transforms import v2
 
 from tlhelpers.profile import Profile
 
-PARTS = {"train", "training", "val", "valid", "validation", "test", "testing"}
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp",
+    ".gif", ".avif", ".jp2", ".j2k", ".mpo", ".ppm", ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class ImageSet(Dataset):
     images: Sequence[np.ndarray | Path]
     labels: np.ndarray
     classes: tuple[str, ...]
+    white: int | None = None
 
     def __post_init__(self) -> None:
         labels = np.asarray(self.labels)
@@ -136,52 +139,13 @@ def load(name: str | Path) -> ImageSet:
         cells = _elpv()
         return ImageSet(list(cells.images), cells.labels.copy(), cells.classes)
     if Path(name).is_dir():
+        from tlhelpers.data._folders import from_folder  # it needs ImageSet
+
         return from_folder(name)
     raise FileNotFoundError(
         f"no images at {str(name)!r}: it is neither the packaged set 'elpv' nor a folder. "
         "Set TLHELPERS_DATA to a folder with one subfolder a class, or use TLHELPERS_PROFILE=offline."
     )
-
-
-def from_folder(root: str | Path) -> ImageSet:
-    """Return the images under ``root``, where each class is a subfolder.
-
-    A set that comes already divided (``train/NORMAL``, ``val/NORMAL``, ``test/NORMAL``) is put together
-    again, so that :func:`split` can make parts of useful size; the pediatric chest X-rays of Kermany et al.
-    (2018), for one, come with 16 validation images.
-
-    Raises:
-        ValueError: when there are no class folders, fewer than two, or one is empty.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise FileNotFoundError(f"{root} is not a folder.")
-    subfolders = _folders(root)
-    parts = [p for p in subfolders if p.name.lower() in PARTS]
-    if parts and len(parts) < len(subfolders):
-        others = [p.name for p in subfolders if p not in parts]
-        raise ValueError(f"{root} has parts ({parts[0].name}) beside other folders {others}; move those away.")
-    roots = parts or [root]
-    classes = tuple(sorted({p.name for r in roots for p in _folders(r)}))
-    if len(classes) < 2:
-        raise ValueError(
-            f"{root} has {len(classes)} class folder(s) {classes}; it needs two or more, each with its images."
-        )
-    paths: list[Path] = []
-    labels: list[int] = []
-    for index, name in enumerate(classes):
-        inside = (f for r in roots for f in (r / name).rglob("*") if not f.name.startswith("."))
-        files = sorted(f for f in inside if f.suffix.lower() in SUFFIXES)
-        if not files:
-            raise ValueError(f"class folder {name!r} under {root} holds no image ({', '.join(SUFFIXES)}).")
-        paths += files
-        labels += [index] * len(files)
-    return ImageSet(paths, np.array(labels), classes)
-
-
-def _folders(root: Path) -> list[Path]:
-    # A zip made on a Mac brings __MACOSX along.
-    return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
 def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Splits:

@@ -1,145 +1,165 @@
-"""Data of your own: read a folder or a CSV, see what is odd about it, cut it into parts that share nothing."""
+"""Data of your own: read a folder or a table, see what is odd about it, cut it into parts that share nothing."""
 
 from __future__ import annotations
 
-import csv
+import operator
 import os
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from PIL import Image
-from scipy.sparse import coo_array
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
-from tlhelpers.data._images import SUFFIXES, ImageSet, from_folder, open_rgb
+from tlhelpers._rows import check_apart, class_numbers, clean, identities, in_order, positions
+from tlhelpers.data._folders import as_path, left_out, near_path, read_folder
+from tlhelpers.data._images import ImageSet, open_rgb
+from tlhelpers.data._names import check_classes, check_spelling
+from tlhelpers.data._tables import open_table, read_table, starting_folder, unnamed
 
 SIDE = 16  # pixels of the thumbnails by which copies are found
 
 
 class Own(NamedTuple):
-    """Images, and for each the group that must stay together (``None``: each image stands alone)."""
+    """What :func:`read` found.
+
+    Attributes:
+        images: in the order of the folder or table.
+        groups: for each image the group that must stay together, ``[N]`` of text; ``None``: each stands alone.
+        left_out: a row for each file that was not read: ``file``, its path below the source, and ``reason``.
+    """
 
     images: ImageSet
     groups: np.ndarray | None
+    left_out: pd.DataFrame
 
 
 def read(
-    source: str | Path,
+    source: str | Path | pd.DataFrame,
     image_column: str = "image",
     label_column: str = "label",
     root: str | Path | None = None,
     group: str | None = None,
+    *,
+    white: int | None = None,
 ) -> Own:
-    """Return the images of a folder (one subfolder a class) or of a CSV (one row an image).
+    """Return the images of a folder (one subfolder a class) or a table (one row an image), and what was left out.
 
     Args:
-        root: what the paths in the CSV start from; its own folder when ``None``.
-        group: a column of the CSV, or, for a folder, a regular expression that is looked for in each file's path
-            below the folder. Images with the same find (its first bracket, if it has one) belong together: one
-            patient, machine, day.
+        source: a folder, a CSV, or a DataFrame.
+        root: what the paths in a table start from; the folder of the CSV when ``None``, for a DataFrame the
+            current one.
+        group: a column of the table, or, for a folder, a regular expression that is looked for in each file's path
+            below the folder. Images with the same find belong together: one patient, machine, day. Where the
+            expression has brackets, what the first of them finds is the group.
+        white: the gray value that is white; see :class:`ImageSet`.
 
     Raises:
         FileNotFoundError: when ``source`` is neither.
-        ValueError: as :func:`from_csv` and :func:`tlhelpers.data.from_folder`; when a file has no find; or when
-            all are one group.
+        ValueError: as :func:`from_csv` and :func:`from_folder`; when a file has no find, two groups differ only in
+            their writing, or all are one group.
     """
-    source = Path(source).expanduser()
-    if source.is_dir():
-        images = from_folder(source)
-        _check_classes(images, source)
-        groups = None if group is None else _finds(file_names(images, source), group)
-    elif source.is_file():
-        images = from_csv(source, image_column, label_column, root)
-        groups = None if group is None else _table(source, [group])[group].to_numpy()
+    path = Path() if isinstance(source, pd.DataFrame) else as_path(source)
+    groups = None
+    if isinstance(source, pd.DataFrame) or path.is_file():
+        images, groups, others = _from_table(source, (image_column, label_column, group), root, white)
+    elif path.is_dir():
+        if root is not None:
+            raise ValueError(f"root={str(root)!r} is for tables, and {path} is a folder; leave root out.")
+        images, others = read_folder(path, white)
+        check_classes(images, path.name or str(path))
+        if group is not None:
+            groups = _finds(file_names(images, path), group)
     else:
-        raise FileNotFoundError(f"{source} is neither a folder nor a file, seen from {Path.cwd()}.")
-    if groups is not None and len(set(groups)) < 2:
-        raise ValueError(f"group={group!r} puts all {len(groups)} images into one group; none is left to test on.")
-    return Own(images, groups)
-
-
-def from_csv(
-    path: str | Path, image_column: str = "image", label_column: str = "label", root: str | Path | None = None
-) -> ImageSet:
-    """Return the images that a CSV lists, in its order; comma, semicolon and tab are told apart by the header.
-
-    Args:
-        root: what relative paths start from; the folder of the CSV when ``None``.
-
-    Raises:
-        ValueError: when a column is unknown, a cell is empty, files are missing (the first three are named), or
-            there are fewer than two classes or two images of one.
-    """
-    path = Path(path)
-    root = path.parent if root is None else Path(root).expanduser()
-    table = _table(path, [image_column, label_column])
-    # A table made on Windows separates folders by backslashes.
-    paths = [root / name.strip().replace("\\", "/") for name in table[image_column]]
-    missing = [str(p) for p in paths if not p.is_file()]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(paths)} files that {path.name} lists are missing, first "
-            f"{', '.join(missing[:3])}; give the folder that their paths start from as root."
+        raise FileNotFoundError(
+            f"{str(path)!r} is neither a folder nor a file, seen from {Path.cwd()}.{near_path(path)}"
         )
-    labels = table[label_column].str.strip()
-    classes = sorted(set(labels), key=lambda name: (0, int(name), name) if name.isdecimal() else (1, 0, name))
-    images = ImageSet(paths, labels.map({name: i for i, name in enumerate(classes)}).to_numpy(), tuple(classes))
-    _check_classes(images, path)
-    return images
+    if groups is not None:
+        check_spelling(groups.tolist(), "groups", f"group={group!r}")
+        if len(set(groups)) < 2:
+            raise ValueError(
+                f"group={group!r} puts all {len(groups)} images into one group, {str(groups[0])!r}; none is left "
+                "to test on. It must catch what differs from group to group, as the number in r'patient\\d+'."
+            )
+    return Own(images, groups, others)
 
 
-def left_out(source: str | Path) -> list[Path]:
-    """Return the files under a folder that :func:`read` passes over, as their endings name no known image type."""
-    files = (f for f in sorted(Path(source).expanduser().rglob("*")) if f.is_file())
-    return [f for f in files if f.suffix.lower() not in SUFFIXES and not f.name.startswith(".")]
-
-
-def _table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
-        separator = max(",;\t", key=header.count)
-        table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path.name} cannot be read as a table ({error}); save it as a CSV in UTF-8.") from error
-    for column in columns:
-        if column not in table:
-            raise ValueError(f"{path.name} has no column {column!r}; it has {', '.join(table.columns)}.")
-        empty = np.flatnonzero(table[column].str.strip() == "")
-        if len(empty):
-            rows = ", ".join(str(row + 2) for row in empty[:3])
-            raise ValueError(f"{path.name}: column {column!r} is empty in {len(empty)} line(s), first {rows}.")
-    return table
-
-
-def _check_classes(images: ImageSet, source: Path) -> None:
-    if len(images.classes) < 2:
-        raise ValueError(f"{source.name} has one class only, {images.classes}; there is nothing to tell apart.")
-    name, count = images.rarest()
-    if count < 2:
-        raise ValueError(f"{source.name}: class {name!r} has {count} image; find more, or leave it out.")
+def _from_table(
+    source: str | Path | pd.DataFrame,
+    columns: tuple[str, str, str | None],
+    root: str | Path | None,
+    white: int | None,
+) -> tuple[ImageSet, np.ndarray | None, pd.DataFrame]:
+    image_column, label_column, group = columns
+    if group is not None and not isinstance(group, str):
+        raise ValueError(f"group is {group!r}; for a table give the name of a column.")
+    table = open_table(source, [name for name in columns if name is not None])
+    below = starting_folder(source, root)
+    images = read_table(table, image_column, label_column, below, white)
+    groups = None
+    if group is not None:
+        cells = table.column(group, " For a table, group is a column; a regular expression is for folders.")
+        groups = np.array([clean(cell) for cell in cells])
+    if root is None and isinstance(source, pd.DataFrame):  # its paths may lead anywhere
+        below = Path(os.path.commonpath([os.path.dirname(os.path.abspath(str(path))) for path in images.images]))
+        if below == Path(below.anchor):
+            return images, groups, left_out(below, {})
+    return images, groups, unnamed(images, below)
 
 
 def _finds(paths: Sequence[str], pattern: str) -> np.ndarray:
-    finds = [re.search(pattern, path) for path in paths]
+    """Return what a regular expression finds in each path, or its first bracket, compared in one Unicode form."""
+    try:
+        sought = re.compile(unicodedata.normalize("NFC", pattern))
+    except (re.error, TypeError) as error:
+        raise ValueError(
+            f"group={pattern!r} is no regular expression ({error}); for a folder give one, such as r'patient\\d+'."
+        ) from error
+    finds = [sought.search(unicodedata.normalize("NFC", path)) for path in paths]
     without = [path for path, find in zip(paths, finds, strict=True) if find is None]
     if without:
         raise ValueError(
             f"group={pattern!r} is found in {len(paths) - len(without)} of {len(paths)} paths, not in "
-            f"{', '.join(without[:3])}; mend the pattern, or rename those files."
+            f"{', '.join(without[:3])}; mend the pattern (for a folder it is a regular expression, no column), or "
+            "rename those files."
         )
-    return np.array([find[1] if find.re.groups else find[0] for find in finds if find])
+    found = [find[1 if sought.groups else 0] for find in finds if find]
+    empty = [path for path, name in zip(paths, found, strict=True) if not (name and name.strip())]
+    if empty:
+        raise ValueError(
+            f"group={pattern!r} finds nothing {'in its first bracket ' if sought.groups else ''}in "
+            f"{len(empty)} of {len(paths)} paths, first {', '.join(empty[:3])}; mend the pattern: what the first "
+            "bracket finds is the group, so it may be neither optional nor empty; (?:...) is a bracket that does "
+            "not count."
+        )
+    return np.array([clean(name) for name in found])
 
 
 def file_names(images: ImageSet, root: str | Path | None = None) -> list[str]:
-    """Return the path of each image file below ``root``, or below the folder that all share."""
-    paths = [Path(str(path)) for path in images.images]
-    top = Path(root) if root is not None else Path(os.path.commonpath([p.parent for p in paths]))
+    """Return the path of each image file below ``root``, or below the folder that all share.
+
+    Raises:
+        ValueError: when an image is an array, which has no file, or lies elsewhere.
+    """
+    for row, image in enumerate(images.images):
+        if not isinstance(image, (str, os.PathLike)):
+            raise ValueError(f"image {row} is a {type(image).__name__} in memory, which has no file name.")
+    if not len(images):
+        return []
+    # Absolute and relative ones may stand in one table.
+    paths = [Path(os.path.abspath(str(path))) for path in images.images]
+    top = Path(os.path.abspath(root if root is not None else os.path.commonpath([p.parent for p in paths])))
+    outside = next((path for path in paths if not path.is_relative_to(top)), None)
+    if outside is not None:
+        raise ValueError(
+            f"{outside} does not lie below root={str(root)!r}; leave root out, or give a folder above all."
+        )
     return [path.relative_to(top).as_posix() for path in paths]
 
 
@@ -186,52 +206,109 @@ def _first_like(thumbs: np.ndarray, closeness: float) -> np.ndarray:
     return first
 
 
-def tied(groups: np.ndarray | None, copy_of: np.ndarray) -> np.ndarray:
-    """Return one number an image ``[N]``: the same for images of one group, for copies, and for what those tie."""
-    count = len(copy_of)
-    edges = [np.asarray(copy_of)]
+def tied(groups: Iterable[Any] | None, copy_of: Iterable[int]) -> np.ndarray:
+    """Return one number an image ``[N]``: the same for images of one group, for copies, and for what those tie.
+
+    Args:
+        groups: one an image, of any type; names are compared without spaces around them and in one Unicode form.
+        copy_of: for each image the position of the one that it is a copy of, or its own, as :func:`survey` says.
+
+    Raises:
+        ValueError: when there is not one group an image, one is missing, or ``copy_of`` names no image.
+    """
+    copies = in_order(copy_of, "copy_of")
+    if np.asarray(copies).dtype == bool:
+        raise ValueError("copy_of holds true and false; give the position of an image for each.")
+    try:
+        edges = [positions(copies, len(copies))]
+    except ValueError as error:
+        raise ValueError(f"copy_of: {error}") from error
     if groups is not None:
-        _, first, inverse = np.unique(np.asarray(groups), return_index=True, return_inverse=True)
+        members = identities(groups, len(copies))
+        _, first, inverse = np.unique(members, return_index=True, return_inverse=True)
         edges.append(first[inverse])
     ends = np.concatenate(edges)
-    starts = np.tile(np.arange(count), len(edges))
-    return connected_components(coo_array((np.ones(len(ends)), (starts, ends)), (count, count)), directed=False)[1]
+    starts = np.tile(np.arange(len(copies)), len(edges))
+    links = coo_array((np.ones(len(ends)), (starts, ends)), (len(copies), len(copies)))
+    return connected_components(links, directed=False)[1]
 
 
 def parts(
-    labels: np.ndarray, shares: Sequence[float], seed: int, ties: np.ndarray | None = None, tries: int = 300
+    labels: Iterable[int],
+    shares: Iterable[float],
+    seed: int,
+    ties: Iterable[Any] | None = None,
+    tries: int = 300,
+    *,
+    classes: Sequence[str] | None = None,
 ) -> list[np.ndarray]:
     """Return disjoint index arrays, one a share, which together hold every image; classes keep their proportions.
 
     Args:
         labels: class indices ``[N]``.
         shares: what each part gets, such as ``(0.75, 0.25)``.
-        ties: what must not be torn apart, as :func:`tied` gives it. Of ``tries`` random orders of the groups the
-            one is taken that comes nearest to the shares.
+        ties: what must not be torn apart, ``[N]`` of any type, as :func:`tied` gives it. Of ``tries`` random
+            orders of the groups the one is taken that comes nearest to the shares. Where none gives every class
+            to every part, as with many classes, groups are dealt out class by class, the rarest first.
+        classes: names, for messages.
 
     Raises:
-        ValueError: when the shares are not positive or do not add up to 1, or a class cannot stand in every part.
+        ValueError: when the shares are not positive or do not add up to 1, a label or tie is missing or no whole
+            number, or a class cannot stand in every part.
     """
-    labels, cuts = np.asarray(labels), np.cumsum(shares)
-    if min(shares) <= 0 or abs(cuts[-1] - 1) > 1e-6:
-        raise ValueError(f"shares={tuple(shares)}; give positive numbers that add up to 1.")
-    ties = np.arange(len(labels)) if ties is None else np.asarray(ties)
-    _, member = np.unique(ties, return_inverse=True)
-    classes = int(labels.max()) + 1
-    counts = np.zeros((member.max() + 1, classes))
-    np.add.at(counts, (member, labels), 1)
-    available = (counts > 0).sum(0)
-    if (available < len(shares)).any():
+    rows = labels if isinstance(labels, np.ndarray) and labels.ndim else in_order(labels, "labels")
+    numbers = class_numbers(rows, len(rows), _kinds(rows) if classes is None else classes, "images")
+    if not len(numbers):
+        raise ValueError("labels are empty; there is nothing to part.")
+    sizes = _shares(shares)
+    cuts = np.cumsum(sizes)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed={seed!r}; give a whole number from 0 on, so that the same parts come again.")
+    if tries < 1:
+        raise ValueError(f"tries={tries}; give 1 or more.")
+    member = np.arange(len(numbers)) if ties is None else identities(ties, len(numbers), "ties")
+    pairs = np.unique(np.stack([member, numbers]), axis=1)
+    available = np.bincount(pairs[1], minlength=int(numbers.max()) + 1)
+    if (available < len(sizes)).any():
+        label = int(available.argmin())
+        name = f" ({classes[label]!r})" if classes is not None else ""
         raise ValueError(
-            f"class number {available.argmin()}, counted from 0, stands in {available.min()} group(s) or image(s) "
-            f"that may be parted; {len(shares)} parts need {len(shares)}. Collect more, or group more finely."
+            f"class number {label}{name}, counted from 0, stands in {available[label]} group(s) or image(s) "
+            f"that may be parted; {len(sizes)} parts need {len(sizes)}. Collect more, or group more finely."
         )
     rng = np.random.default_rng(seed)
-    if len(counts) == len(labels):
-        chosen = _by_class(labels, cuts, rng)
+    if len(np.unique(member)) == len(numbers):
+        chosen = _by_class(numbers, cuts, rng)
     else:
-        chosen = _by_group(counts, np.asarray(shares), cuts, rng, tries)[member]
-    return [np.flatnonzero(chosen == part) for part in range(len(shares))]
+        ones = np.ones(len(numbers))
+        counts = coo_array((ones, (member, numbers))).tocsr()
+        chosen = _by_group(counts, np.asarray(sizes), cuts, rng, tries)[member]
+    found = [np.flatnonzero(chosen == part) for part in range(len(sizes))]
+    check_apart({f"part {number}": rows for number, rows in enumerate(found)}, member)
+    return found
+
+
+def _kinds(labels: Iterable[Any]) -> Sequence[str]:
+    """Return a name for each number up to the highest label; what is no whole number is told elsewhere."""
+    highest = 0
+    for label in labels:
+        try:
+            highest = max(highest, operator.index(label))
+        except TypeError:
+            continue
+    return [str(number) for number in range(highest + 1)]
+
+
+def _shares(shares: Iterable[float]) -> list[float]:
+    rows = in_order(shares, "shares")
+    try:
+        sizes = [float(share) for share in rows]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"shares={rows}; give positive numbers that add up to 1.") from error
+    # Written so that NaN is refused, too.
+    if not (sizes and min(sizes) > 0 and abs(np.cumsum(sizes)[-1] - 1) <= 1e-6):
+        raise ValueError(f"shares={tuple(sizes)}; give positive numbers that add up to 1.")
+    return sizes
 
 
 def _by_class(labels: np.ndarray, cuts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -248,22 +325,50 @@ def _by_class(labels: np.ndarray, cuts: np.ndarray, rng: np.random.Generator) ->
 
 
 def _by_group(
-    counts: np.ndarray, shares: np.ndarray, cuts: np.ndarray, rng: np.random.Generator, tries: int
+    counts: csr_array, shares: np.ndarray, cuts: np.ndarray, rng: np.random.Generator, tries: int
 ) -> np.ndarray:
-    total, best, chosen = counts.sum(0), np.inf, None
-    for _ in range(tries):
-        order = rng.permutation(len(counts))
-        size = counts[order].sum(1)
+    """Return the part of each group; ``counts`` holds the images by group and class."""
+    total, sizes, best, chosen = counts.sum(0), counts.sum(1), np.inf, None
+    by_class = counts.T.tocsr()
+    for _ in tqdm(range(tries), desc="orders of groups", leave=False, delay=2):
+        order = rng.permutation(len(sizes))
+        size = sizes[order]
         middle = (size.cumsum() - size / 2) / size.sum()
-        part = np.empty(len(counts), int)
+        part = np.empty(len(sizes), int)
         part[order] = np.searchsorted(cuts[:-1], middle)
-        got = np.stack([counts[part == k].sum(0) for k in range(len(shares))])
+        got = (by_class @ np.eye(len(shares))[part]).T
+        miss = np.abs(got / total - shares[:, None]).max() if got.all() else np.inf
+        if miss < best:
+            best, chosen = miss, part
+    for _ in range(20 if chosen is None else 0):
+        part = _dealt(counts, shares, rng)
+        got = (by_class @ np.eye(len(shares))[part]).T
         miss = np.abs(got / total - shares[:, None]).max() if got.all() else np.inf
         if miss < best:
             best, chosen = miss, part
     if chosen is None:
         raise ValueError(
-            f"no order of {len(counts)} groups gave {len(shares)} parts that all hold every class; "
+            f"no order of {len(sizes)} groups gave {len(shares)} parts that all hold every class; "
             "group more finely, or collect more."
         )
+    return chosen
+
+
+def _dealt(counts: csr_array, shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the part of each group, dealt out class by class to the part that lacks most of the class."""
+    by_class = counts.T.tocsr()
+    wanted = shares[:, None] * counts.sum(0)  # [parts, classes]
+    order, chosen = rng.permutation(counts.shape[0]), np.full(counts.shape[0], -1)
+    rank = np.argsort(order)
+    missing = np.ones(wanted.shape, bool)
+    for label in np.argsort(np.diff(by_class.indptr), kind="stable"):
+        groups = by_class.indices[by_class.indptr[label] : by_class.indptr[label + 1]]
+        for group in sorted(groups[chosen[groups] < 0], key=lambda number: rank[number]):
+            inside = counts.indices[counts.indptr[group] : counts.indptr[group + 1]]
+            images = counts.data[counts.indptr[group] : counts.indptr[group + 1]]
+            # A part without the class comes first, then the one that is furthest from its share.
+            part = int(np.lexsort((-wanted[:, label] / shares, ~missing[:, label]))[0])
+            chosen[group] = part
+            wanted[part, inside] -= images
+            missing[part, inside] = False
     return chosen

@@ -1,15 +1,17 @@
-"""Labeled sentences: those of Hutto & Gilbert (2014), VADER, ICWSM, or reviews from the Hugging Face hub."""
+"""Labeled texts: those of Hutto & Gilbert (2014), VADER, ICWSM, reviews from the Hugging Face hub, or your own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tlhelpers import _rows
 from tlhelpers.data import _fetch, _hub
+from tlhelpers.data._own import tied
 from tlhelpers.profile import Profile
 
 TEXT_DOMAINS = tuple(_fetch.FILES)
@@ -17,37 +19,114 @@ TEXT_DOMAINS = tuple(_fetch.FILES)
 
 @dataclass(frozen=True)
 class TextSet:
-    """Sentences with one label each.
+    """Texts with one label each, in the order that they come in.
 
     Attributes:
-        texts: ``N`` strings.
+        texts: ``N`` strings, none of them blank.
         labels: int64 array ``[N]`` of class indices.
-        groups: array ``[N]``: which document a sentence comes from. Keep a document on one side of a split.
+        groups: array ``[N]``: which document, author or patient a text comes from, numbers or names. Keep a group
+            on one side of a split. ``None``: each text stands alone.
         classes: name of each class, by index.
 
     Raises:
-        ValueError: when the three are not of one length.
+        ValueError: when the three are not of one length; naming the first row whose text is missing, blank or no
+            string, whose label names no class, or whose group is missing; when two classes have one name.
     """
 
     texts: list[str]
     labels: np.ndarray
-    groups: np.ndarray
+    groups: np.ndarray = field(default=None)  # type: ignore[arg-type]  # an array once it is made
     classes: tuple[str, ...] = field(default=("negative", "positive"))
 
     def __post_init__(self) -> None:
-        if not len(self.texts) == len(self.labels) == len(self.groups):
+        texts = _rows.in_order(self.texts, "texts")
+        array = isinstance(self.labels, np.ndarray) and self.labels.ndim > 0
+        labels = self.labels if array else _rows.in_order(self.labels, "labels")
+        groups = np.arange(len(texts)) if self.groups is None else _named_groups(self.groups)
+        if not len(texts) == len(labels) == len(groups):
             raise ValueError(
-                f"{len(self.texts)} texts, {len(self.labels)} labels and {len(self.groups)} groups; "
-                "give as many of each."
+                f"{len(texts)} texts, {len(labels)} labels and {len(groups)} groups; give as many of each."
             )
+        classes = class_names(self.classes)
+        object.__setattr__(self, "texts", strings(texts))
+        object.__setattr__(self, "labels", _rows.class_numbers(labels, len(texts), classes, "texts"))
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "classes", classes)
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, index: np.ndarray | Sequence[int]) -> TextSet:
-        """Return the sentences at ``index``, in that order."""
-        index = np.asarray(index, dtype=np.int64)
-        return TextSet([self.texts[i] for i in index], self.labels[index], self.groups[index], self.classes)
+    def take(self, indices: np.ndarray | Sequence[int]) -> TextSet:
+        """Return the texts at ``indices``, in that order, or those where a mask ``[N]`` is true.
+
+        Raises:
+            ValueError: when an index names no text, or a mask is not of the set's length.
+        """
+        rows = _rows.positions(indices, len(self))
+        return TextSet([self.texts[i] for i in rows], self.labels[rows], self.groups[rows], self.classes)
+
+
+def strings(texts: TextSet | Iterable[Any]) -> list[str]:
+    """Return texts as a list of strings, in the order they stand in.
+
+    Raises:
+        ValueError: for a lone string, or naming the first row that holds no string, or none that can be read.
+    """
+    if isinstance(texts, TextSet):
+        return texts.texts
+    rows = _rows.in_order(texts, "texts")
+    for row, text in enumerate(rows):
+        if not isinstance(text, str):
+            raise ValueError(_no_string(row, text))
+        if not any(letter.isprintable() and not letter.isspace() for letter in text):
+            raise ValueError(f"the text of row {row} is blank ({text[:20]!r}); leave the row out.")
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise ValueError(
+                f"the text of row {row} holds half a character (a lone surrogate): {text[:40]!a}. It was decoded "
+                "wrongly; read the file again as UTF-8."
+            )
+    return [str(text) for text in rows]  # plain ones, for NumPy has strings of its own
+
+
+def _no_string(row: int, text: object) -> str:
+    if _rows.is_missing(text):
+        return f"the text of row {row} is missing ({text!r}); leave the row out, or give it a text."
+    cures: dict[type, str] = {
+        bytes: "decode it first: text.decode('utf-8').",
+        list: "join its words, or its lines, to one string first.",
+        tuple: "join its parts to one string first.",
+    }
+    cure = cures.get(type(text), "give strings; for a column of numbers write column.astype(str).")
+    return f"the text of row {row} is {str(text)[:40]!r} ({type(text).__name__}); {cure}"
+
+
+def class_names(classes: Iterable[Any]) -> tuple[str, ...]:
+    """Return names of classes, by index; numbers become names.
+
+    Raises:
+        ValueError: when a name is missing or blank, or two are the same.
+    """
+    names: list[str] = []
+    for number, name in enumerate(_rows.in_order(classes, "classes")):
+        if _rows.is_missing(name) or not isinstance(name, (str, int, float, np.generic)) or not str(name).strip():
+            raise ValueError(f"class number {number}, counted from 0, has no name ({name!r}); give it one.")
+        if _rows.clean(str(name)) in map(_rows.clean, names):
+            raise ValueError(f"classes: two have one name, {str(name)!a}; give each its own: {tuple(names)[:8]}.")
+        names.append(str(name))
+    return tuple(names)
+
+
+def _named_groups(groups: Iterable[Any]) -> np.ndarray:
+    if isinstance(groups, np.ndarray) and groups.ndim == 1 and np.issubdtype(groups.dtype, np.integer):
+        return groups.copy()
+    rows = _rows.in_order(groups, "groups")
+    _rows.identities(rows)
+    if rows and all(isinstance(row, (int, np.integer)) and not isinstance(row, bool) for row in rows):
+        return np.array(rows)
+    kept = np.empty(len(rows), dtype=object)
+    for at, row in enumerate(rows):  # one by one, or tuples would be spread over columns
+        kept[at] = _rows.clean(row) if isinstance(row, str) else row
+    return kept
 
 
 class TextSplits(NamedTuple):
@@ -93,34 +172,73 @@ def _rated(domain: str) -> TextSet:
 
 
 def split_texts(texts: TextSet, train: int, val: int, test: int, seed: int) -> TextSplits:
-    """Divide sentences into parts of the given sizes such that no document lies in two of them.
+    """Divide texts into parts of the given sizes such that no document, and no text, lies in two of them.
 
     Documents are dealt out in random order until a part is full; what a last document has too much is
-    dropped.
+    dropped. Documents that share a text (the same but for spaces) are dealt out as one.
 
     Raises:
-        ValueError: when a part is empty or the documents do not suffice.
+        ValueError: when a size is no whole number, a part is empty or lacks a class, or the documents do not
+            suffice.
     """
-    if min(train, val, test) < 1:
-        raise ValueError(f"train={train}, val={val}, test={test}: each part needs a sentence or more.")
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(np.unique(texts.groups))
+    parts = _dealt(texts, {"train": train, "val": val, "test": test}, seed)
+    for name, part in parts._asdict().items():
+        counts = np.bincount(part.labels, minlength=len(texts.classes))
+        if not counts.all():
+            rare = int(counts.argmin())
+            everywhere = int((texts.labels == rare).sum())
+            cure = "ask for more" if everywhere > 2 else "find more, or leave the class out"
+            raise ValueError(
+                f"{name}={len(part)} holds no text of the class {texts.classes[rare]!r}, of which there are "
+                f"{everywhere}; {cure}."
+            )
+    return parts
+
+
+def _dealt(texts: TextSet, sizes: dict[str, int], seed: int) -> TextSplits:
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+            raise ValueError(
+                f"{name}={size!r}; give a number of texts, a whole one. A share of them is round(share * "
+                f"{len(texts)})."
+            )
+    asked = ", ".join(f"{name}={size}" for name, size in sizes.items())
+    if min(sizes.values()) < 1:
+        raise ValueError(f"{asked}: each part needs a sentence or more.")
+    groups = _rows.identities(texts.groups, len(texts))
+    bundles = tied(groups, _same_text(texts.texts))
     members: dict[int, list[int]] = {}
-    for index, group in enumerate(texts.groups):
-        members.setdefault(int(group), []).append(index)
-    parts, at = [], 0
-    for size in (test, val, train):
+    for index, bundle in enumerate(bundles.tolist()):
+        members.setdefault(bundle, []).append(index)
+    _, first = np.unique(groups, return_index=True)
+    order = np.random.default_rng(seed).permutation(len(first))
+    # A bundle of several documents is dealt where the first of them comes up.
+    queue = iter(dict.fromkeys(bundles[first[order]].tolist()))
+    parts: dict[str, list[int]] = {}
+    for name in ("test", "val", "train"):
         part: list[int] = []
-        while len(part) < size:
-            if at == len(order):
+        while len(part) < sizes[name]:
+            bundle = next(queue, None)
+            if bundle is None:
+                alike = "" if len(members) == len(first) else ", some of which share a text and stay together"
                 raise ValueError(
-                    f"train={train}, val={val} and test={test} need more documents than the {len(order)} there "
-                    f"are ({len(texts)} sentences); ask for fewer."
+                    f"{asked} need more documents than the {len(first)} there are ({len(texts)} sentences)"
+                    f"{alike}; ask for fewer."
                 )
-            part += members[int(order[at])]
-            at += 1
-        parts.append(texts.take(part[:size]))
-    return TextSplits(parts[2], parts[1], parts[0])
+            part += members[bundle]
+        parts[name] = part[: sizes[name]]
+    _rows.check_apart(parts, bundles)
+    return TextSplits(*(texts.take(parts[name]) for name in ("train", "val", "test")))
+
+
+def plain(text: str) -> str:
+    """Return a text as texts are compared: composed (NFC), each run of white space one space."""
+    return " ".join(_rows.clean(text).split())
+
+
+def _same_text(texts: Sequence[str]) -> np.ndarray:
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(plain(text), row) for row, text in enumerate(texts)], dtype=np.int64)
 
 
 def text_splits(p: Profile, seed: int, train: int | None = None) -> TextSplits:
@@ -144,7 +262,7 @@ def text_splits(p: Profile, seed: int, train: int | None = None) -> TextSplits:
         raise ValueError(
             f"train={train} and val={p.text_val} need more than the {len(labeled)} labeled texts of {p.text_data}."
         )
-    rest = split_texts(labeled, train, p.text_val, 1, seed)
+    rest = _dealt(labeled, {"train": train, "val": p.text_val, "test": 1}, seed)
     chosen = np.random.default_rng(seed).permutation(len(test))[: p.text_test]
     return TextSplits(rest.train, rest.val, test.take(chosen))
 
@@ -160,6 +278,8 @@ def unlabeled_texts(p: Profile, seed: int) -> list[str]:
         held_out = np.concatenate([splits.val.groups, splits.test.groups])
         pool = everything.take(np.flatnonzero(~np.isin(everything.groups, held_out))).texts
     else:
-        pool = _hub.reviews(p.text_data, "unsupervised")[0]
+        splits = text_splits(p, seed)
+        judging = {plain(text) for part in (splits.val, splits.test) for text in part.texts}
+        pool = [text for text in _hub.reviews(p.text_data, "unsupervised")[0] if plain(text) not in judging]
     order = np.random.default_rng(seed).permutation(len(pool))[: p.text_unlabeled]
     return [pool[i] for i in order]

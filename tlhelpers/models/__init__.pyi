@@ -1,5 +1,5 @@
 from ._backbones import Backbone, Stage, evaluating, load, preprocessing
-from ._encoders import Encoder, encode, encoder_weights, load_encoder, mean_pool
+from ._encoders import Encoder, encode, encoder_weights, load_encoder, mean_pool, text_lengths
 from ._freezing import freeze, freeze_norms, summary, unfreeze, unfreeze_from_top
 from ._saving import load_saved, save
 
@@ -19,6 +19,7 @@ __all__ = [
     "preprocessing",
     "save",
     "summary",
+    "text_lengths",
     "unfreeze",
     "unfreeze_from_top",
 ]

@@ -29,6 +29,7 @@ from ._huggingface import (
 )
 from ._loop import class_weights, device_of, evaluate, fit, fit_head, predict_proba, to_device
 from ._penalties import Weights, ewc, fisher, l2sp, rehearsed, replay, snapshot
+from ._text_saving import load_text_classifier, predict_texts, save_text_classifier
 
 __all__ = [
     "Finding",
@@ -57,11 +58,14 @@ __all__ = [
     "fit_head",
     "has_bf16",
     "l2sp",
+    "load_text_classifier",
     "masked_lm",
     "param_groups",
     "predict_proba",
+    "predict_texts",
     "rehearsed",
     "replay",
+    "save_text_classifier",
     "snapshot",
     "text_classifier",
     "to_device",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from errno import ENOSPC
+from pathlib import Path
 
 import datasets
 import pytest
@@ -42,3 +44,25 @@ def test_bars_and_reports_are_left_as_they_were(name: str, shown: bool, error: E
     except (tl.data.HubError, ValueError) as caught:
         assert isinstance(caught, tl.data.HubError) == isinstance(error, OSError)
     assert loudness() == before
+
+
+class TestCause:
+    """The message names the cause at hand."""
+
+    def test_a_folder_here_is_not_sought_on_the_hub(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=f"{tmp_path.name} is here, but cannot be loaded: bad header$"):  # noqa: SIM117
+            with tl.data.asking_hub(str(tmp_path)):
+                raise OSError("bad header\nmore")
+
+    def test_a_full_disk_is_told_as_such(self) -> None:
+        with pytest.raises(OSError, match="No space left"), tl.data.asking_hub("owner/model"):
+            raise OSError(ENOSPC, "No space left on device")
+
+    def test_code_of_others_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="brings its own code"), tl.data.asking_hub("owner/model"):
+            raise ValueError("contains custom code; set trust_remote_code=True")
+
+    def test_a_path_that_is_not_there_is_told_as_one(self) -> None:
+        with pytest.raises(tl.data.HubError, match=r"mine/spam is no folder seen from .*Mend the path"):  # noqa: SIM117
+            with tl.data.asking_hub("mine/spam"):
+                raise OSError("no route")

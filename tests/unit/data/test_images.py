@@ -327,11 +327,6 @@ class TestFromFolder:
         (root / "__MACOSX").mkdir()
         assert len(tl.data.from_folder(root)) == before
 
-    def test_parts_beside_classes_are_refused(self, root: Path) -> None:
-        Image.new("L", (4, 4)).save((root / "train").mkdir() or root / "train" / "0.png")
-        with pytest.raises(ValueError, match=r"has parts \(train\) beside other folders .*; move those away"):
-            tl.data.from_folder(root)
-
     def test_validation_is_a_part(self, tmp_path: Path) -> None:
         for part in ("train", "validation"):
             for name in ("a", "b"):

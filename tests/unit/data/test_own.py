@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import tlhelpers as tl
@@ -35,10 +39,11 @@ def table(tmp_path: Path) -> Path:
 
 class TestCsv:
     def test_images_labels_and_groups_come_in_the_order_of_the_rows(self, table: Path) -> None:
-        images, groups = tl.data.read(table, "file", "kind", group="patient")
+        images, groups, left_out = tl.data.read(table, "file", "kind", group="patient")
         assert images.classes == ("a", "b", "c") and images.labels.tolist() == [0, 1, 2, 0, 1, 2]
         assert tl.data.file_names(images) == [f"{n}.png" for n in range(6)]
         assert groups is not None and groups.tolist() == ["p0", "p0", "p1", "p1", "p2", "p2"]
+        assert left_out.empty and left_out.columns.tolist() == ["file", "reason"]
 
     def test_semicolons_a_byte_order_mark_and_backslashes_are_read(self, table: Path) -> None:
         text = table.read_text().replace(",", ";").replace("/", "\\")
@@ -63,7 +68,7 @@ class TestCsv:
     @pytest.mark.parametrize(
         ("old", "new", "said"),
         [
-            ("kind", "class", r"no column 'kind'; it has file, class, patient"),
+            ("kind", "class", r"no column 'kind'; it has 'file', 'class', 'patient'"),
             (",b,", ",,", r"column 'kind' is empty in 2 line\(s\), first 3, 6"),
             ("shots/3.png,a", "shots/3.png,z", r"class 'a' has 1 image"),
         ],
@@ -92,12 +97,6 @@ class TestFolder:
         with pytest.raises(ValueError, match=r"labels\.csv cannot be read as a table.*save it as a CSV in UTF-8"):
             tl.data.read(tmp_path / "labels.csv")
 
-    def test_files_that_are_passed_over_are_listed(self, tmp_path: Path) -> None:
-        (tmp_path / "a" / "deep").mkdir(parents=True)
-        for name in ("one.JPG", "two.HEIC", "deep/three.gif", ".hidden"):
-            (tmp_path / "a" / name).touch()
-        assert [f.name for f in tl.data.left_out(tmp_path)] == ["three.gif", "two.HEIC"]
-
     def test_groups_are_found_in_the_path(self, tmp_path: Path) -> None:
         for name in ("a/p1_l.png", "a/p2_l.png", "b/p1_r.png", "b/p3_r.png"):
             write(tmp_path / name)
@@ -107,11 +106,97 @@ class TestFolder:
         with pytest.raises(ValueError, match="all 4 images into one group"):
             tl.data.read(tmp_path, group=r"png")
 
+    @pytest.mark.parametrize(
+        ("pattern", "said"),
+        [
+            (
+                r"(pos)?/\d",
+                r"finds nothing in its first bracket in 2 of 4 paths, first a/neg/2\.png, b/4\.png; mend",
+            ),
+            (r"(a)|(b)", r"finds nothing in its first bracket in 2 of 4 paths, first b/4\.png"),
+            (r"x*", r"finds nothing in 4 of 4 paths"),
+            (r"(a", r"group='\(a' is no regular expression \(missing \)"),
+            (3, r"group=3 is no regular expression"),
+            ("patient", r"found in 0 of 4 paths, .*for a folder it is a regular expression, no column"),
+            (r"(?i)\d|P(?=\.)", r"the groups 'P' and 'p' differ only in upper and lower case"),
+        ],
+    )
+    def test_a_pattern_that_gives_no_group_is_told(self, tmp_path: Path, pattern: Any, said: str) -> None:
+        last = ("b/pos/p.png", "b/pos/P.png") if "P(" in str(pattern) else ("b/pos/3.png", "b/4.png")
+        for name in ("a/pos/1.png", "a/neg/2.png", *last):
+            write(tmp_path / name)
+        with pytest.raises(ValueError, match=said):
+            tl.data.read(tmp_path, group=pattern)
+
+    def test_of_several_brackets_the_first_is_the_group(self, tmp_path: Path) -> None:
+        for name in ("a/1_l.png", "a/1_r.png", "b/2_l.png", "b/2_r.png"):
+            write(tmp_path / name)
+        groups = tl.data.read(tmp_path, group=r"(\d)_(l|r)").groups
+        assert groups is not None and groups.tolist() == ["1", "1", "2", "2"]
+
+    def test_a_pattern_fits_a_name_in_any_unicode_form(self, tmp_path: Path) -> None:
+        for name in ("a/ren\u00e91.png", "a/rene\u03012.png", "b/rene\u03011.png", "b/ren\u00e93.png"):
+            write(tmp_path / name)
+        groups = tl.data.read(tmp_path, group="rene\u0301[0-9]").groups
+        assert groups is not None and sorted(groups) == ["ren\u00e91", "ren\u00e91", "ren\u00e92", "ren\u00e93"]
+
+    def test_root_is_for_tables(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"root='x' is for tables"):
+            tl.data.read(tmp_path, root="x")
+
+    @pytest.mark.parametrize("source", [None, 5, ["a.csv"], b"a.csv", "", " "])
+    def test_what_is_no_path_is_refused(self, source: Any) -> None:
+        for function in (tl.data.read, tl.data.from_csv, tl.data.from_folder):
+            with pytest.raises(ValueError, match="is no path; give that of a folder or a table"):
+                function(source)
+
+    def test_a_name_that_comes_near_is_offered(self, tmp_path: Path) -> None:
+        write(tmp_path / "pets" / "cat" / "1.png")
+        with pytest.raises(FileNotFoundError, match=r"neither a folder nor a file, .* Is 'pets' meant\?"):
+            tl.data.read(tmp_path / "pet")
+        with pytest.raises(FileNotFoundError, match=r"pets' is there"):
+            tl.data.read(f"'{tmp_path / 'pets'}' ")
+
+    def test_white_is_handed_on(self, tmp_path: Path, table: Path) -> None:
+        assert tl.data.read(table, "file", "kind", white=4095).images.white == 4095
+        assert tl.data.from_csv(table, "file", "kind", white=4095).white == 4095
+        for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+            write(tmp_path / "set" / name)
+        assert tl.data.read(tmp_path / "set", white=4095).images.white == 4095
+        assert tl.data.from_folder(tmp_path / "set", white=4095).white == 4095
+
     def test_a_class_of_one_image_is_refused(self, tmp_path: Path) -> None:
         for name in ("a/1.png", "a/2.png", "b/1.png"):
             write(tmp_path / name)
         with pytest.raises(ValueError, match="class 'b' has 1 image"):
             tl.data.read(tmp_path)
+
+
+class TestFileNames:
+    """The path of each image below one folder."""
+
+    def images(self, *paths: Path | str) -> ImageSet:
+        return ImageSet([Path(path) for path in paths], np.zeros(len(paths), int), ("a",))
+
+    def test_absolute_and_relative_ones_may_be_mixed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        images = self.images("a/1.png", tmp_path / "b" / "2.png")
+        for root in (None, ".", tmp_path, "../" + tmp_path.name):
+            assert tl.data.file_names(images, root) == ["a/1.png", "b/2.png"]
+
+    def test_an_empty_set_has_none(self) -> None:
+        assert tl.data.file_names(self.images()) == []
+
+    def test_a_folder_that_is_not_above_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"1\.png does not lie below root='/nowhere'; leave root out"):
+            tl.data.file_names(self.images(tmp_path / "1.png"), "/nowhere")
+
+    def test_an_array_has_no_file(self) -> None:
+        images = ImageSet([np.zeros((2, 2), np.uint8)], np.array([0]), ("a",))
+        with pytest.raises(ValueError, match="image 0 is a ndarray in memory, which has no file name"):
+            tl.data.file_names(images)
 
 
 class TestSurvey:
@@ -135,6 +220,37 @@ class TestSurvey:
         ties = tl.data.tied(np.array(["x", "x", "y", "z", "z"]), np.array([0, 1, 1, 3, 4]))
         assert ties[0] == ties[1] == ties[2] != ties[3] == ties[4]
         assert len(set(tl.data.tied(None, np.arange(4)))) == 4
+
+    @pytest.mark.parametrize(
+        "groups",
+        [
+            ["p0", "p1", "p0 ", "p2"],
+            [1.1, 1.2, 1.1, 2.1],
+            ["caf\u00e9", "b", "cafe\u0301", "c"],
+            [("a", 1), ("a", 2), ("a", 1), ("b", 1)],
+            (name for name in "abac"),
+            pd.Series(list("abac"), index=[3, 1, 0, 2]),
+        ],
+    )
+    def test_groups_of_any_type_are_compared_whole(self, groups: Any) -> None:
+        ties = tl.data.tied(groups, pd.Series(np.arange(4), index=[2, 0, 3, 1]))
+        assert ties.tolist() == [0, 1, 0, 2]
+
+    @pytest.mark.parametrize(
+        ("groups", "copies", "said"),
+        [
+            (["a", "b"], [0, 1, 2], "there are 2 groups for 3 rows"),
+            (["a", None, "b"], [0, 1, 2], "row 1 has no group"),
+            (["a", " ", "b"], [0, 1, 2], "row 1 has no group"),
+            (None, [0, 1, 3], "copy_of: index 3 names no row"),
+            (None, [0, -1], "copy_of: index -1 names no row"),
+            (None, [0.0, 1.0], "copy_of: indices are float64"),
+            (None, [True, True], "copy_of holds true and false"),
+        ],
+    )
+    def test_what_ties_nothing_is_told(self, groups: Any, copies: Any, said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            tl.data.tied(groups, copies)
 
 
 class TestParts:
@@ -172,3 +288,66 @@ class TestParts:
     def test_a_class_in_too_few_groups_is_refused(self) -> None:
         with pytest.raises(ValueError, match=r"class number 1, counted from 0, stands in 1 group.*2 parts need 2"):
             tl.data.parts(np.array([0, 0, 0, 1, 1]), (0.5, 0.5), 0, np.array([0, 1, 2, 3, 3]))
+
+    @pytest.mark.parametrize(
+        "ties", [[1.1, 1.2, 1.1, 1.2, 2.1, 2.2, 2.1, 2.2], ["p0", "q0", "p0 ", "q0", "p1", "q1", "p1", " q1"]]
+    )
+    def test_ties_of_any_type_are_compared_whole(self, ties: list[Any]) -> None:
+        found = tl.data.parts([0, 1, 0, 1, 0, 1, 0, 1], (0.5, 0.5), 0, ties)
+        assert sorted(tuple(rows.tolist()) for rows in found) in (
+            [(0, 1, 2, 3), (4, 5, 6, 7)],
+            [(0, 2, 5, 7), (1, 3, 4, 6)],
+        )
+
+    def test_what_holds_labels_and_shares_does_not_matter(self) -> None:
+        labels = np.tile([0, 1], 20)
+        expected = [rows.tolist() for rows in tl.data.parts(labels, (0.7, 0.3), 0)]
+        for held in (labels.tolist(), torch.from_numpy(labels), pd.Series(labels, index=labels[::-1] * 3)):
+            assert [rows.tolist() for rows in tl.data.parts(held, (0.7, 0.3), 0)] == expected
+        for shares in (np.array([0.7, 0.3]), [0.7, 0.3], (share for share in (0.7, 0.3))):
+            assert [rows.tolist() for rows in tl.data.parts(labels, shares, 0)] == expected
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            ({"labels": ["a", "b"] * 4}, r"label of row 0 is 'a' \(str\)"),
+            ({"labels": [0.0, 1.0] * 4}, "label of row 0 is 0.0"),
+            ({"labels": [0, -1] * 4}, "label -1 of row 1 names no class"),
+            ({"labels": []}, "labels are empty"),
+            ({"shares": 0.7}, "shares is a float, one thing"),
+            ({"shares": ()}, "add up to 1"),
+            ({"shares": (float("nan"), 0.5)}, "add up to 1"),
+            ({"shares": ("most", "rest")}, "add up to 1"),
+            ({"seed": None}, "seed=None; give a whole number"),
+            ({"seed": -1}, "seed=-1; give a whole number"),
+            ({"ties": [1, 2, 3]}, "there are 3 ties for 8 rows"),
+            ({"ties": [1, 2, 3, 4, None, 6, 7, 8]}, "row 4 has no group .* among the ties"),
+            ({"ties": [0] * 8}, "stands in 1 group"),
+            ({"ties": [0, 1, 0, 1, 2, 3, 4, 5], "tries": 0}, "tries=0"),
+        ],
+    )
+    def test_what_cannot_be_parted_is_told(self, change: dict[str, Any], said: str) -> None:
+        given: dict[str, Any] = {"labels": [0, 1] * 4, "shares": (0.5, 0.5), "seed": 0, "ties": None, **change}
+        with pytest.raises(ValueError, match=said):
+            tl.data.parts(**given)
+
+    def test_the_class_is_named_where_names_are_known(self) -> None:
+        with pytest.raises(ValueError, match=r"class number 1 \('rust'\), counted from 0, stands in 1 group"):
+            tl.data.parts([0, 0, 0, 1], (0.5, 0.5), 0, classes=("dew", "rust"))
+
+    def test_many_classes_in_groups_are_parted_in_seconds(self) -> None:
+        labels, ties = np.repeat(np.arange(200), 8), np.arange(1600) // 2
+        start = time.process_time()
+        found = tl.data.parts(labels, (0.6, 0.2, 0.2), 0, ties)
+        assert time.process_time() - start < 5
+        assert [np.unique(np.bincount(labels[rows])).tolist() for rows in found] == [[4], [2], [2]]
+        assert sum(len(set(ties[rows])) for rows in found) == 800
+
+    def test_groups_that_cannot_be_parted_are_told_in_seconds(self) -> None:
+        # Of three groups each two share a class, so no two of them may stand in one of two parts.
+        labels = np.concatenate([[0, 1, 0, 2, 1, 2], np.repeat(np.arange(3, 200), 8)])
+        ties = np.concatenate([np.repeat([0, 1, 2], 2), np.arange(3, 197 * 8 + 3)])
+        start = time.process_time()
+        with pytest.raises(ValueError, match=r"no order of 1579 groups gave 2 parts that all hold every"):
+            tl.data.parts(labels, (0.6, 0.4), 0, ties)
+        assert time.process_time() - start < 5

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tlhelpers as tl
@@ -125,3 +127,230 @@ def test_fewer_labels_leave_the_sentences_that_judge_as_they_are() -> None:
     few, many = tl.data.text_splits(p, 1, train=20), tl.data.text_splits(p, 1)
     assert len(few.train) == 20
     assert few.val.texts == many.val.texts and few.test.texts == many.test.texts
+
+
+TEXTS = ("a film", "a book", "a song", "a play")
+
+
+class TestRows:
+    """What a set takes, and what it tells."""
+
+    @pytest.mark.parametrize(
+        "holder",
+        [
+            list,
+            tuple,
+            np.array,
+            lambda rows: (row for row in rows),
+            lambda rows: pd.Series(list(rows), index=[3, 1, 0, 2]),
+            lambda rows: pd.Series(list(rows), index=[7, 7, 1, 0]),
+            lambda rows: pd.Categorical(list(rows)),
+        ],
+    )
+    def test_rows_stay_together_whatever_holds_them(self, holder) -> None:
+        found = TextSet(holder(TEXTS), holder((0, 1, 1, 0)), holder((5, 5, 6, 7)), ["no", "yes"])
+        assert found.texts == list(TEXTS) and {type(text) for text in found.texts} == {str}
+        assert found.labels.tolist() == [0, 1, 1, 0] and found.labels.dtype == np.int64
+        assert found.groups.tolist() == [5, 5, 6, 7] and found.classes == ("no", "yes")
+
+    def test_without_groups_each_text_stands_alone(self) -> None:
+        assert TextSet(TEXTS, [0, 1, 0, 1]).groups.tolist() == [0, 1, 2, 3]
+
+    def test_take_reads_a_mask_as_a_mask(self) -> None:
+        whole = TextSet(TEXTS, [0, 1, 0, 1], ["p", "q", "p ", "r"])
+        found = whole.take(whole.labels == 1)
+        assert (found.texts, found.labels.tolist(), found.groups.tolist()) == (
+            ["a book", "a play"],
+            [1, 1],
+            ["q", "r"],
+        )
+        assert len(whole.take(whole.labels == 5)) == 0
+
+    @pytest.mark.parametrize(
+        ("indices", "message"),
+        [
+            ([0.0], "indices are float64"),
+            ([4], "index 4 names no row"),
+            ([-1], "index -1 names no row"),
+            ([True, False], "mask has shape"),
+            (["0"], "indices are <U1"),
+        ],
+    )
+    def test_take_tells_what_names_no_text(self, indices: list[object], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            TextSet(TEXTS, [0, 1, 0, 1]).take(indices)
+
+    @pytest.mark.parametrize(
+        ("bad", "message"),
+        [
+            (None, "text of row 2 is missing"),
+            (float("nan"), "text of row 2 is missing"),
+            (pd.NA, "text of row 2 is missing"),
+            ("", "text of row 2 is blank"),
+            (" \n\u00a0", "text of row 2 is blank"),
+            ("\u200b\ufeff", "text of row 2 is blank"),
+            (7, r"row 2 is '7' \(int\).*astype\(str\)"),
+            (b"film", r"row 2 .*\(bytes\); decode"),
+            (["a", "film"], r"row 2 .*\(list\); join"),
+            ("bad \ud83d film", r"row 2 holds half a character.*UTF-8"),
+        ],
+    )
+    def test_the_first_row_without_a_text_is_named(self, bad: object, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            TextSet(["a", "b", bad, bad], [0, 1, 0, 1])
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"texts": "a film"}, "texts is one string"),
+            ({"labels": [1, 2, 1, 2]}, "label 2 of row 1 names no class.*counted from 1"),
+            ({"labels": [0.0, 1.0, 0.0, 1.0]}, r"label of row 0 is 0.0 \(float\)"),
+            ({"labels": np.array([True, False] * 2)}, r"label of row 0 is True \(bool\)"),
+            ({"labels": ["no", "yes", "no", "yes"]}, r"label of row 0 is 'no' \(str\)"),
+            ({"labels": [-1, 1, -1, 1]}, "label -1 of row 0"),
+            ({"labels": np.zeros((4, 1), int)}, "row 0"),
+            ({"groups": [1, None, 2, 3]}, "row 1 has no group"),
+            ({"groups": ["p", "q", " ", "q"]}, "row 2 has no group"),
+            ({"classes": "no"}, "classes is one string"),
+            ({"classes": ("no", "no ")}, "two have one name"),
+            ({"classes": ("caf\u00e9", "cafe\u0301")}, r"two have one name, 'cafe\\u0301'"),
+            ({"classes": ("no", None)}, "class number 1, counted from 0, has no name"),
+        ],
+    )
+    def test_what_does_not_fit_is_told(self, changes: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            TextSet(**({"texts": TEXTS, "labels": [0, 1, 0, 1]} | changes))
+
+
+class TestParts:
+    """No document and no text lies in two parts."""
+
+    @pytest.mark.parametrize(
+        "groups",
+        [
+            np.repeat([1.1, 1.2, 1.3, 2.1, 2.2, 2.3], 2),
+            np.repeat(["Ann", "Bo", "Cy", "Di", "Ed", "Fay"], 2),
+            ["Ann", "Ann ", "Bo", "Bo\t", "Cy", "Cy", "Caf\u00e9", "Cafe\u0301", "Ed", "Ed", "Fay", "Fay"],
+            [(chapter, section) for chapter in "ab" for section in (1, 2, 3) for _ in range(2)],
+            pd.to_datetime(np.repeat([f"2026-01-0{day}" for day in range(1, 7)], 2)),
+        ],
+    )
+    def test_documents_of_any_kind_are_compared_whole(self, groups) -> None:
+        whole = TextSet([f"sentence {i}" for i in range(12)], np.arange(12) % 2, groups)
+        for seed in range(5):
+            parts = tl.data.split_texts(whole, 4, 2, 2, seed)
+            assert [len(part) for part in parts] == [4, 2, 2]
+            owners = [{int(text.split()[1]) // 2 for text in part.texts} for part in parts]
+            assert sum(map(len, owners)) == len(set.union(*owners))
+
+    def test_documents_that_share_a_text_stay_together(self) -> None:
+        texts = [f"sentence {i}" for i in range(40)] + [f" sentence  {i}" for i in range(20)]
+        whole = TextSet(texts, np.arange(60) % 2, np.arange(60))
+        for seed in range(5):
+            parts = tl.data.split_texts(whole, 20, 10, 10, seed)
+            found = [{" ".join(text.split()) for text in part.texts} for part in parts]
+            assert not found[0] & found[1] | found[0] & found[2] | found[1] & found[2]
+
+    @pytest.mark.parametrize(
+        ("domain", "expected"),
+        [
+            ("movies", "9090053cdf8ea306"),
+            ("products", "553f06ae98eaebf3"),
+            ("tweets", "ec2ee58566730bc1"),
+            ("editorials", "2a733ece1d78ef54"),
+        ],
+    )
+    def test_the_packaged_sentences_are_dealt_as_in_the_stored_runs(self, domain: str, expected: str) -> None:
+        digest = hashlib.sha256()
+        for part in tl.data.split_texts(tl.data.load_texts(domain), 500, 300, 1000, 0):
+            digest.update(repr((part.texts, part.labels.tolist(), part.groups.tolist())).encode())
+        assert digest.hexdigest()[:16] == expected
+
+    @pytest.mark.parametrize("size", [0.5, 2.0, True, "2", None])
+    def test_a_size_is_a_whole_number(self, size: object) -> None:
+        with pytest.raises(ValueError, match=r"val=.*share \* 50"):
+            tl.data.split_texts(sentences(list(range(50))), 20, size, 10, 0)
+
+    def test_a_class_that_a_part_lacks_is_told(self) -> None:
+        rare = TextSet([f"sentence {i}" for i in range(50)], [1] * 3 + [0] * 47)
+        with pytest.raises(ValueError, match="holds no text of the class 'positive', of which there are 3"):
+            tl.data.split_texts(rare, 20, 2, 2, 0)
+
+
+class TestTable:
+    """Texts of a reader's own table."""
+
+    @pytest.fixture
+    def table(self, tmp_path: Path):
+        def write(content: str, name: str = "own.csv", encoding: str = "utf-8") -> Path:
+            (tmp_path / name).write_bytes(content.encode(encoding))
+            return tmp_path / name
+
+        return write
+
+    def test_a_quoted_text_may_hold_anything(self, table) -> None:
+        path = table('text,label\n"one, two\nthree",ham\n"say ""hi""",spam\nfour,ham \nfive,spam\n')
+        found = tl.data.read_texts(path)
+        assert found.texts == ["one, two\nthree", 'say "hi"', "four", "five"]
+        assert found.classes == ("ham", "spam") and found.labels.tolist() == [0, 1, 0, 1]
+        assert found.groups.tolist() == [0, 1, 2, 3]
+
+    def test_columns_groups_and_separator_are_found(self, table) -> None:
+        path = table("who\tstars\tsaid\np1\t10\ta\np1 \t2\tb\np2\t10\tc\np2\t2\td\n", "own.tsv", "utf-8-sig")
+        found = tl.data.read_texts(str(path), "said", "stars", group="who")
+        assert found.classes == ("2", "10") and found.labels.tolist() == [1, 0, 1, 0]
+        assert found.groups.tolist() == ["p1", "p1", "p2", "p2"]
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            ("a,0\nb,1\nc,0.0\nd,1\n", "labels '0' and '0.0' differ only in how the number is written"),
+            ("a,Spam\nb,ham\nc,spam\nd,ham\n", "labels 'Spam' and 'spam' differ only in upper and lower case"),
+            ("a,not spam\nb,spam\nc,notspam\nd,spam\n", "'not spam' and 'notspam' differ only in"),
+            ("a,x|y\nb,y|x\nc,x\nd,x\n", "hold the same labels in another order"),
+            ("nan,ham\nb,ham\nc,spam\nd,spam\n", "column 'text' reads 'nan' in 1 line"),
+            ("a,nan\nb,ham\nc,ham\n", "column 'label' reads 'nan' in 1 line\\(s\\), first 2"),
+            ("a,ham\nb,ham\n", r"one class only, \('ham',\)"),
+            ("a,ham\nb,ham\nc,spam\n", r"class 'spam' has 1 text \(line 4\)"),
+            ('"a\nb",ham\nc,ham\nd,spam\n c ,spam\n', r"first on lines 4 \(ham\) and 6 \(spam\)"),
+            ('"stray,ham\nb,spam\nc,ham\n"d",spam\ne,ham\n', "is a quotation mark left open"),
+            ('"stray,ham\nb,spam\nc,ham\n",spam\ne,ham\n', "begins on line 2 .*looks like a row of its own"),
+            ("a,ham\n,spam\n", "column 'text' is empty in 1 line"),
+            ("a,b,ham\nc,d,spam\n", "first line 2: 3, not 2. Put a cell that holds ',' in quotation marks"),
+            ("a,ham\nb\n", "first line 3: 1, not 2"),
+            ("", "no row|is empty"),
+        ],
+    )
+    def test_what_needs_a_decision_is_told_by_line(self, table, rows: str, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            tl.data.read_texts(table("text,label\n" + rows))
+
+    def test_a_sentence_that_ends_with_a_class_is_no_row(self, table) -> None:
+        found = tl.data.read_texts(table('text,label\n"good?\nwell, no\nbad",no\nb,yes\nc,no\nd,yes\n'))
+        assert len(found) == 4
+
+    def test_another_encoding_another_kind_and_another_place_are_told(self, table, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="UTF-8"):
+            tl.data.read_texts(table("text,label\nsch\u00f6n,ham\nb,spam\n", encoding="latin-1"))
+        with pytest.raises(ValueError, match=r"an Excel workbook .*save it as a CSV in UTF-8"):
+            tl.data.read_texts(table("PK\3\4", "own.xlsx"))
+        for place in (tmp_path, tmp_path / "none.csv"):
+            with pytest.raises(FileNotFoundError, match=f"{place} is not a file"):
+                tl.data.read_texts(place)
+
+    def test_a_question_mark_may_be_a_text(self, table) -> None:
+        found = tl.data.read_texts(table("text,label\n?,ham\nNone,ham\nb,spam\nc,spam\n"))
+        assert found.texts == ["?", "None", "b", "c"]
+
+    def test_a_frame_is_read_row_by_row(self) -> None:
+        frame = pd.DataFrame({"text": list("abcd"), "label": [1.5, -2, 1.5, -2]}, index=[3, 1, 0, 2])
+        found = tl.data.read_texts(frame)
+        assert found.texts == list("abcd") and found.classes == ("-2.0", "1.5")
+        assert found.labels.tolist() == [1, 0, 1, 0]
+
+    def test_one_group_is_told(self, table) -> None:
+        path = table("text,label,who\na,0,p\nb,1,p \nc,0,p\nd,1,p\n")
+        with pytest.raises(ValueError, match="all 4 texts into one group"):
+            tl.data.read_texts(path, group="who")
+        with pytest.raises(ValueError, match="columns of their own"):
+            tl.data.read_texts(path, group="text")

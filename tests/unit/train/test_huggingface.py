@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+import warnings
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModel, DataCollatorForLanguageModeling, Trainer
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
+    DataCollatorForLanguageModeling,
+    GPT2Config,
+    GPT2Model,
+    Trainer,
+)
 
 import tlhelpers as tl
 from tlhelpers.data import TextSet, _hub
@@ -189,3 +201,190 @@ def test_an_encoder_from_the_hub_describes_texts(full: Path) -> None:
     assert type(found.model) is type(AutoModel.from_config(found.model.config))
     vectors = tl.models.encode(PRAISE, found)
     assert vectors.shape == (4, 48) and vectors.isfinite().all()
+
+
+TALK = TextSet([*TEXTS.texts, "So so."], [1] * 4 + [0] * 4 + [2], None, ("bad", "good", "neither"))
+SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+
+
+def small(folder: Path, **changes: object) -> Path:
+    """Write a classifier of one layer, with a head of ones, and MiniLM's tokenizer."""
+    torch.manual_seed(0)
+    model = BertForSequenceClassification(BertConfig(**(SIZES | {"max_position_embeddings": 32} | changes)))
+    torch.nn.init.ones_(model.classifier.weight)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tl.models.encoder_weights("minilm")).save_pretrained(folder)
+    return folder
+
+
+def built(folder: Path, model: Any, tokenizer: Any, *sets: Any, **changes: Any) -> Trainer:
+    arguments = tl.train.trainer_settings(tl.profile.current(), folder)
+    return tl.train.build_trainer(model, tokenizer, *sets, arguments, **({"max_length": 16} | changes))
+
+
+class TestHead:
+    """A new head is new, whatever the start was trained for."""
+
+    @pytest.mark.parametrize("labels", [1, 2, 3, 5])
+    def test_it_is_the_same_whatever_head_the_start_has(self, tmp_path: Path, labels: int) -> None:
+        with_head = small(tmp_path / "head", num_labels=labels, problem_type="multi_label_classification")
+        model, tokenizer = tl.models.load_encoder(with_head)
+        model.save_pretrained(tmp_path / "bare")
+        tokenizer.save_pretrained(tmp_path / "bare")
+        found, expected = (tl.train.text_classifier(tmp_path / n, 3, TALK.classes)[0] for n in ("head", "bare"))
+        assert all(torch.equal(weight, expected.state_dict()[n]) for n, weight in found.state_dict().items())
+        assert found.classifier.weight.shape == (3, 16) and found.classifier.weight.std() > 0
+        assert found.config.problem_type is None and not found.training
+        assert found.config.id2label == {0: "bad", 1: "good", 2: "neither"}
+        assert found.name_or_path == str(with_head)
+
+    @pytest.mark.parametrize(
+        ("seed", "classes", "expected", "drawn"),
+        [
+            (0, ("negative", "positive"), "956dc67d32782f8d", 0.11638265),
+            (3, "abc", "a8c32a0c0bcf71e7", 0.60312772),
+        ],
+    )
+    def test_that_of_the_packaged_encoder_is_that_of_the_stored_runs(
+        self, seed: int, classes: Sequence[str], expected: str, drawn: float
+    ) -> None:
+        model, _ = tl.train.text_classifier("minilm", seed, list(classes))
+        assert torch.rand(1).item() == pytest.approx(drawn)
+        digest = hashlib.sha256()
+        for name, weight in model.state_dict().items():
+            digest.update(name.encode() + weight.numpy().tobytes())
+        assert digest.hexdigest()[:16] == expected
+
+    @pytest.mark.parametrize(
+        ("classes", "message"),
+        [
+            ("ab", "classes is one string"),
+            (["one"], "two or more"),
+            (["spam", "spam "], "two have one name"),
+            (["spam", ""], "class number 1, counted from 0, has no name"),
+        ],
+    )
+    def test_classes_are_two_names_or_more(self, classes: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            tl.train.text_classifier("minilm", 0, classes)
+
+
+class TestFit:
+    """What does not go together is told before training, with both numbers and the cure."""
+
+    @pytest.fixture
+    def pair(self, tmp_path: Path) -> tuple[Any, Any]:
+        return tl.train.text_classifier(small(tmp_path / "small"), 0)
+
+    @pytest.mark.parametrize(
+        ("sets", "changes", "message"),
+        [
+            (
+                (TALK, TALK),
+                {},
+                r"2 outputs \('negative', 'positive'\), but the texts have 3 classes.*classes=texts",
+            ),
+            ((TEXTS, TALK), {}, r"train has the classes .*'positive'\), val \('bad'"),
+            ((TEXTS, PRAISE), {}, "one of train and val has labels"),
+            ((PRAISE, PRAISE), {}, "need a collator that makes labels"),
+            ((PRAISE, "abc"), {}, "texts is one string"),
+            ((TEXTS, TEXTS), {"max_length": 33}, "max_length=33, but the model has positions for 32"),
+            ((TEXTS, TEXTS), {"max_length": 1024}, r"max_length=1024.* 512 tokens \(model_max_length\)"),
+            ((TEXTS, TEXTS), {"max_length": 2}, "leaves no token of a text"),
+        ],
+    )
+    def test_sets_and_lengths(self, tmp_path: Path, pair: Any, sets: Any, changes: dict, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            built(tmp_path, *pair, *sets, **changes)
+
+    @pytest.mark.parametrize(
+        ("spoil", "message"),
+        [
+            (
+                lambda m, t: t.add_tokens(["stent"]),
+                "30523 tokens.* 30522 rows; call model.resize_token_embeddings",
+            ),
+            (lambda m, t: setattr(t, "pad_token", None), "no token to pad with"),
+            (lambda m, t: setattr(m.config, "pad_token_id", 5), "token 5 pads, the tokenizer pads with 0"),
+            (lambda m, t: setattr(m.config, "problem_type", "regression"), "problem_type='regression'"),
+            (lambda m, t: setattr(m, "classifier", torch.nn.Linear(16, 7)), r"logits of shape \(2, 7\)"),
+            (
+                lambda m, t: setattr(m.config, "id2label", {0: "positive", 1: "negative"}),
+                r"numbers its classes \('positive', 'negative'\), but the texts \('negative', 'positive'\)",
+            ),
+        ],
+    )
+    def test_models_and_tokenizers(self, tmp_path: Path, pair: Any, spoil: Any, message: str) -> None:
+        model, tokenizer = pair
+        spoil(model, tokenizer)
+        with pytest.raises(ValueError, match=message):
+            built(tmp_path, model, tokenizer, TEXTS, TEXTS)
+
+    def test_a_model_of_another_kind(self, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"logits of shape \(2, 5, 30522\) .*text_classifier"):
+            built(tmp_path, *tl.train.masked_lm(small(tmp_path / "small"), 0), TEXTS, TEXTS)
+
+    def test_an_evaluation_asks_the_same(self, tmp_path: Path, pair: Any) -> None:
+        work = built(tmp_path, *pair, TEXTS, TEXTS)
+        with pytest.raises(ValueError, match=r"2 outputs .* 3 classes"):
+            tl.train.evaluate_trainer(work, TALK, 16)
+        with pytest.raises(ValueError, match="list without labels; give a TextSet"):
+            tl.train.evaluate_trainer(work, PRAISE, 16)
+        with pytest.raises(ValueError, match="positions for 32"):
+            tl.train.evaluate_trainer(work, TEXTS, 48)
+
+    def test_gpt2_without_a_padding_token_learns(self, tmp_path: Path) -> None:
+        torch.manual_seed(0)
+        GPT2Model(GPT2Config(vocab_size=30522, n_embd=16, n_layer=1, n_head=2)).save_pretrained(tmp_path / "gpt")
+        words = AutoTokenizer.from_pretrained(tl.models.encoder_weights("minilm"))
+        words.pad_token, words.eos_token = None, "[SEP]"
+        words.save_pretrained(tmp_path / "gpt")
+        model, tokenizer = tl.train.text_classifier(tmp_path / "gpt", 0)
+        assert model.config.pad_token_id == tokenizer.pad_token_id == words.eos_token_id
+        built(tmp_path, model, tokenizer, TEXTS, TEXTS)
+        model.config.pad_token_id = None
+        with pytest.raises(
+            ValueError, match=r"cannot answer for two texts at once .*model\.config\.pad_token_id ="
+        ):
+            built(tmp_path, model, tokenizer, TEXTS, TEXTS)
+
+
+class TestTold:
+    """What is done, but told."""
+
+    def told(self, tmp_path: Path, train: TextSet, val: TextSet, **changes: Any) -> list[str]:
+        model = tl.train.text_classifier(small(tmp_path / "small"), 0, changes.pop("classes", TEXTS.classes))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            built(tmp_path, *model, train, val, **changes)
+        return [str(one.message) for one in caught if issubclass(one.category, UserWarning)]
+
+    def test_nothing_where_all_is_well(self, tmp_path: Path) -> None:
+        parts = TEXTS.take([0, 1, 4, 5]), TEXTS.take([2, 3, 6, 7])
+        assert self.told(tmp_path, *parts) == []
+        assert self.told(tmp_path, *(TextSet(part.texts, part.labels) for part in parts)) == []
+
+    def test_a_text_of_both_sets(self, tmp_path: Path) -> None:
+        val = TextSet(["So so.", " A  lovely film."], [0, 1], [20, 21])
+        (found,) = self.told(tmp_path, TEXTS, val)
+        assert "1 of 2 texts of val stand in train, too, first row 1" in found
+
+    @pytest.mark.parametrize("names", [("Ann", "Bo"), (7, 8)])
+    def test_a_document_of_both_sets(self, tmp_path: Path, names: tuple[Any, Any]) -> None:
+        train = TextSet(TEXTS.texts, TEXTS.labels, [names[0]] * 8)
+        (found,) = self.told(tmp_path, train, TextSet(["So so.", "Meh."], [0, 1], names))
+        assert "1 of 2 texts of val are of groups that train has, too" in found
+
+    def test_a_class_that_a_set_lacks(self, tmp_path: Path) -> None:
+        (found,) = self.told(tmp_path, TEXTS, TextSet(["So so.", "Meh."], [0, 0]))
+        assert "val holds no text of ['positive']" in found
+
+    def test_texts_that_are_cut(self, tmp_path: Path) -> None:
+        long = TextSet(["word " * 30, *TEXTS.texts[1:]], TEXTS.labels)
+        (found,) = self.told(tmp_path, long, TextSet(["So so.", "Meh."], [0, 1]))
+        assert "1 of 8 training texts are longer than max_length=16" in found and "the longest 32" in found
+
+    def test_classes_of_other_names(self, tmp_path: Path) -> None:
+        val = TextSet(["So so.", "Meh."], [0, 1])
+        (found,) = self.told(tmp_path, TEXTS, val, classes=("ham", "spam"))
+        assert "the model names its classes ('ham', 'spam'), but the texts ('negative', 'positive')" in found

@@ -1,0 +1,105 @@
+"""Tables of texts: one row a text, as careful as tables of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tlhelpers._rows import clean
+from tlhelpers.data._names import check_spelling, in_classes
+from tlhelpers.data._tables import Table, check_single, open_table
+from tlhelpers.data._texts import TextSet, plain
+
+
+def read_texts(
+    source: str | Path | pd.DataFrame,
+    text_column: str = "text",
+    label_column: str = "label",
+    group: str | None = None,
+) -> TextSet:
+    """Return the texts of a table (a CSV or a DataFrame), one row a text; a quoted one may run over several lines.
+
+    Labels become classes, numbers by number and names by name; spaces around cells do not count. A text may stand
+    in the table twice (:func:`split_texts` keeps copies together), but under one label.
+
+    Args:
+        group: the column that says what belongs together: a document, an author, a patient. Each text stands alone
+            when ``None``.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: naming lines, when it is no table in text, a column is unknown or a cell empty, two labels or
+            groups differ in their writing only, a text stands under two labels, or a stray quotation mark swallows
+            rows; when there are fewer than two classes, two texts of one, or two groups.
+    """
+    columns = [text_column, label_column, *([] if group is None else [group])]
+    if len(set(columns)) < len(columns):
+        raise ValueError(f"text, label and group are columns of their own; given were {columns}.")
+    table = open_table(source, columns)
+    texts, labels = table.column(text_column, free=True), table.column(label_column)
+    _check_swallowed(table, texts, table.columns.index(clean(label_column)), set(labels))
+    where = f"{table.name}, column {label_column!r}"
+    check_spelling(labels, "labels", where)
+    check_single(labels, where)
+    _check_one_label(table, texts, labels)
+    numbers, classes = in_classes(labels)
+    found = TextSet(texts, numbers, _groups(table, group), classes)  # type: ignore[arg-type]
+    _check_classes(table, found)
+    return found
+
+
+def _groups(table: Table, group: str | None) -> np.ndarray | None:
+    if group is None:
+        return None
+    groups = [clean(cell) for cell in table.column(group)]
+    check_spelling(groups, "groups", f"{table.name}, column {group!r}")
+    if len(set(groups)) < 2:
+        raise ValueError(f"group={group!r} puts all {len(groups)} texts into one group; none is left to test on.")
+    return np.array(groups, dtype=object)
+
+
+def _check_classes(table: Table, texts: TextSet) -> None:
+    if len(texts.classes) < 2:
+        raise ValueError(f"{table.name} has one class only, {texts.classes}; there is nothing to tell apart.")
+    counts = np.bincount(texts.labels, minlength=len(texts.classes))
+    rare = int(counts.argmin())
+    if counts[rare] < 2:
+        row = int(np.flatnonzero(texts.labels == rare)[0])
+        raise ValueError(
+            f"{table.name}: class {texts.classes[rare]!r} has {counts[rare]} text ({table.unit} "
+            f"{table.lines[row]}), of {len(counts)} classes; find more, leave it out, or name the right column as "
+            "label_column."
+        )
+
+
+def _check_swallowed(table: Table, texts: Sequence[str], column: int, classes: set[str]) -> None:
+    """Do nothing when no text over several lines holds what looks like a row of its own."""
+    for row, text in enumerate(texts):
+        for part in text.splitlines()[:-1] if "\n" in text else ():
+            for separator in ",;\t":
+                cells = part.split(separator)
+                label, after = (cells[-1], cells[-1]) if column else (cells[0], cells[-1])
+                # A sentence has a space behind its comma, a row of a table has none.
+                if len(cells) > 1 and not after.startswith(" ") and label.strip().strip('"') in classes:
+                    raise ValueError(
+                        f"{table.name}: the text that begins on {table.unit} {table.lines[row]} runs over several "
+                        f"lines, and one of them looks like a row of its own ({part[:50]!r}); a quotation mark "
+                        "seems to stand alone. Double it, and put the text between quotation marks."
+                    )
+
+
+def _check_one_label(table: Table, texts: Sequence[str], labels: Sequence[str]) -> None:
+    first: dict[str, int] = {}
+    torn = []
+    for row, text in enumerate(texts):
+        earlier = first.setdefault(plain(text), row)
+        if labels[earlier] != labels[row]:
+            torn.append(f"{table.lines[earlier]} ({labels[earlier]}) and {table.lines[row]} ({labels[row]})")
+    if torn:
+        raise ValueError(
+            f"{table.name}: {len(torn)} text(s) stand under two labels, first on {table.unit}s "
+            f"{'; '.join(torn[:3])}; decide which is right, or leave both out."
+        )
