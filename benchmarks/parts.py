@@ -29,10 +29,9 @@ Part = tuple[torch.Tensor, torch.Tensor]
 
 
 def numbered(labels: np.ndarray, classes: tuple[str, ...]) -> ImageSet:
-    """Return a set whose image ``i`` holds the number ``i``: to split or thin out what lies elsewhere as tensors."""
-    return ImageSet(
-        list(np.arange(len(labels), dtype=np.uint32).view(np.uint8).reshape(-1, 1, 4)), labels, classes
-    )
+    """Return a set whose image ``i`` is the number ``i``: to split or thin out what lies elsewhere as tensors."""
+    bytes_of = np.arange(len(labels), dtype=np.uint32).view(np.uint8).reshape(-1, 1, 4)
+    return ImageSet(list(bytes_of), labels, classes)
 
 
 def numbers(images: ImageSet) -> np.ndarray:

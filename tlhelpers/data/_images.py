@@ -6,12 +6,13 @@ The solar cells are the ELPV set (Buerhop-Lutz et al. 2018; Deitsch et al. 2019)
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
 from multiprocessing.reduction import ForkingPickler
-from operator import index as whole
+from operator import index as as_index
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -65,6 +66,7 @@ class ImageSet(Dataset):
         ValueError: naming the first row whose image is neither path nor 8-bit array, or whose label is no whole
             number or names no class; when there is not one label an image; when two classes have one name; and,
             for an item, as :func:`open_rgb`.
+        IndexError, TypeError: when an item is asked for that is not there, or not by a whole number.
     """
 
     images: Sequence[np.ndarray | Path]
@@ -92,7 +94,7 @@ class ImageSet(Dataset):
 
     def _row(self, index: int) -> int:
         try:
-            row = whole(index)
+            row = as_index(index)
         except TypeError:
             row = None
         if row is None or isinstance(index, (bool, np.bool_)):
@@ -246,8 +248,10 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
         ValueError: when a size is no whole number, a part would be empty, lack a class, or the parts together
             exceed the set.
     """
+    sizes = {"train": train, "val": val, "test": test}
+    train, val, test = (_whole(part, size, "a number of images") for part, size in sizes.items())
+    seed = _whole("seed", seed, "a number", 0)
     for part, size in (("train", train), ("val", val), ("test", test)):
-        _check_whole(part, size, "a number of images")
         if size < len(images.classes):
             raise ValueError(f"{part}={size}: a part needs at least one image of {len(images.classes)} classes.")
     if train + val + test > len(images):
@@ -257,10 +261,10 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
     name, count = images.rarest()
     if count < 3:
         raise ValueError(f"class {name!r} has {count} image(s); three parts need three or more.")
-    rest, test_index = _stratified(np.arange(len(images)), images.labels, test, seed)
-    rest, val_index = _stratified(rest, images.labels, val, seed)
+    rest, test_index = _stratified(np.arange(len(images)), images, test, seed)
+    rest, val_index = _stratified(rest, images, val, seed)
     if len(rest) - train >= len(images.classes):
-        _, rest = _stratified(rest, images.labels, train, seed)
+        _, rest = _stratified(rest, images, train, seed)
     elif len(rest) > train:  # too few left over for scikit-learn to stratify
         rest = rest[_spread(images.labels[rest], len(images.classes), seed)[:train]]
     check_apart({"train": rest, "val": val_index, "test": test_index}, np.arange(len(images)))
@@ -272,8 +276,16 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
     return splits
 
 
-def _stratified(pool: np.ndarray, labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(train_test_split(pool, test_size=size, stratify=labels[pool], random_state=seed))
+def _stratified(pool: np.ndarray, images: ImageSet, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = images.labels[pool]
+    counts = np.bincount(labels, minlength=len(images.classes))
+    if counts.min() < 2:
+        name, left = images.classes[int(counts.argmin())], counts.min()
+        raise ValueError(
+            f"class {name!r} is so rare that {left} image(s) of it would be left for two parts; make test and val "
+            "smaller, or find more."
+        )
+    return tuple(train_test_split(pool, test_size=size, stratify=labels, random_state=seed))
 
 
 def splits(p: Profile, seed: int, train: int | None = None) -> Splits:
@@ -301,16 +313,18 @@ def subset(images: ImageSet, size: int, seed: int) -> ImageSet:
     Raises:
         ValueError: when ``size`` is no whole number, or not from one image a class up to all.
     """
-    _check_whole("size", size, "a number of images")
+    size, seed = _whole("size", size, "a number of images"), _whole("seed", seed, "a number", 0)
     if not len(images.classes) <= size <= len(images):
         raise ValueError(f"size={size}: give a number from {len(images.classes)} to {len(images)}.")
     return images.take(_spread(images.labels, len(images.classes), seed)[:size])
 
 
-def _check_whole(name: str, value: Any, what: str, least: int | None = None) -> None:
+def _whole(name: str, value: Any, what: str, least: int | None = None) -> int:
+    """Return a number as int, which those of numpy are not: an int8 runs over where parts are added up."""
     number = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
     if not number or (least is not None and value < least):
         raise ValueError(f"{name}={value!r}: give {what}, a whole one{'' if least is None else f' from {least}'}.")
+    return int(value)
 
 
 def _spread(labels: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
@@ -363,20 +377,20 @@ def loader(
             comes of it is no tensor or has another shape than its neighbors; and when a function cannot be sent
             to the workers.
     """
-    _check_whole("batch_size", batch_size, "a number of images", 1)
-    _check_whole("workers", workers, "a number of processes", 0)
-    _check_whole("seed", seed, "a number")
+    batch_size = _whole("batch_size", batch_size, "a number of images", 1)
+    workers = _whole("workers", workers, "a number of processes", 0)
+    seed = _whole("seed", seed, "a number")
     if len(images) == 0:
         raise ValueError("the image set is empty; there is nothing to load.")
     if cache and workers:
         raise ValueError(f"cache=True with workers={workers}: cached images need workers=0.")
     return DataLoader(
         range(len(images)),  # type: ignore[arg-type]  # anything with len() and [] serves as a data set
-        batch_size=int(batch_size),
+        batch_size=batch_size,
         shuffle=shuffle,
-        num_workers=int(workers),
+        num_workers=workers,
         collate_fn=_Batches(images, transform, augment, {} if cache else None),
-        generator=torch.Generator().manual_seed(int(seed)),
+        generator=torch.Generator().manual_seed(seed),
         # A last batch of one image gives BatchNorm nothing to normalize with.
         drop_last=shuffle and len(images) > batch_size and len(images) % batch_size == 1,
     )
@@ -426,9 +440,12 @@ class _Batches:
 
     def __getstate__(self) -> dict[str, Any]:
         """Send the parts to a worker process, or say which of them cannot go there."""
+        notebook = not hasattr(sys.modules["__main__"], "__file__")
         for step, function in (("transform", self.transform), ("augment", self.augment)):
             try:
                 ForkingPickler.dumps(function)
+                if notebook and getattr(function, "__module__", "") == "__main__":
+                    raise TypeError("it is defined in this notebook")
             except Exception as error:
                 raise ValueError(
                     f"{step} cannot be sent to worker processes ({error}); write it as a function of its own in a "

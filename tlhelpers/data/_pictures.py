@@ -388,7 +388,9 @@ def _tiff_kind(path: Path) -> str | None:
         if not {256, 257, PHOTOMETRIC} <= set(tags) or not {273, 324} & set(tags):
             return None
         bands, bits = int(tags.get(SAMPLES, 1)), max(tags.get(BITS, (1,)))
-        what = {2: "signed ", 3: "floating-point ", 5: "complex "}.get(max(tags.get(FORMAT, (1,))), "")
+        what = {2: "signed ", 3: "floating-point ", 5: "complex ", 6: "complex "}.get(
+            max(tags.get(FORMAT, (1,))), ""
+        )
     except Exception:
         return None
     compression = tags.get(259, 1)
