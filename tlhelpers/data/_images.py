@@ -372,7 +372,7 @@ def loader(
             epoch; with ``augment`` the random change is still new each time.
 
     Raises:
-        ValueError: when ``images`` is empty, a number is out of range, or ``cache`` is asked of several workers,
+        ValueError: when ``images`` is empty, a number is out of range, no function is given, or ``cache`` is asked of several workers,
             whose memory is apart. While batches are drawn: naming the image, when it cannot be read, or what
             comes of it is no tensor or has another shape than its neighbors; and when a function cannot be sent
             to the workers.
@@ -382,6 +382,9 @@ def loader(
     seed = _whole("seed", seed, "a number")
     if len(images) == 0:
         raise ValueError("the image set is empty; there is nothing to load.")
+    for step, function in (("transform", transform), ("augment", augment)):
+        if not callable(function) and (function is not None or step == "transform"):
+            raise ValueError(f"{step}={function!r} cannot be called; give a function, such as net.transform.")
     if cache and workers:
         raise ValueError(f"cache=True with workers={workers}: cached images need workers=0.")
     return DataLoader(

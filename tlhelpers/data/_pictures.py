@@ -18,6 +18,7 @@ from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 FULL = 65535  # what a file of 16 bits can hold
 CLEAR = 2**14  # a value from here on shows that the 16 bits are used: cameras have 10, 12 or 14
 SUBFILE, BITS, PHOTOMETRIC, SAMPLES, PLANES, EXTRA, FORMAT = 254, 258, 262, 277, 284, 338, 339  # tags of TIFF
+COMMON = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)  # compressions that every reader of TIFF knows
 HEADS = {  # where in a file, what stands there, what that is
     "HEIC, as phones save photos": (4, (b"ftyphei", b"ftyphev", b"ftypmif1", b"ftypmsf1")),
     "AVIF": (4, (b"ftypavif", b"ftypavis")),
@@ -110,7 +111,7 @@ def read(source: np.ndarray | Path | str) -> Image.Image | Deep:
         checked_array(source)
         return Image.fromarray(source)
     try:
-        with Image.open(source) as opened:
+        with _opened(source) as opened:
             _check_kind(opened, source)
             if _in_pairs(opened):
                 return _deep_colors(source)
@@ -183,7 +184,7 @@ def largest(sources: Iterable[Path]) -> tuple[int, Path | None]:
     most, where = 0, None
     for source in sources:
         try:
-            with Image.open(source) as opened:
+            with _opened(source) as opened:
                 deep = opened.mode.startswith("I") or _in_pairs(opened)
             held = read(source) if deep else None
         except Exception:
@@ -202,7 +203,7 @@ def facts(source: np.ndarray | Path | str, held: Image.Image | Deep) -> dict[str
     """
     depth, top, inverted, pages = 8, 255, False, 1
     if not isinstance(source, np.ndarray):
-        with Image.open(source) as opened:
+        with _opened(source) as opened:
             depth, inverted, pages = _depth(opened, source), _zero_is_white(opened), _pages(opened)
             top = _maxval(opened) or 2**depth - 1
     if isinstance(held, Deep):
@@ -223,6 +224,14 @@ def _extrema(image: Image.Image) -> list[tuple[int, int]]:
 
 
 # What is in a file, by its head
+
+
+def _opened(source: Path | str) -> Image.Image:
+    opened = Image.open(source)
+    if _tag(opened, 274, 1) in (5, 6, 7, 8):
+        # Where Pillow knows the name, it maps the file by the size of the turned picture, and skews it.
+        opened.filename = ""  # type: ignore[attr-defined]
+    return opened
 
 
 def _rawmodes(opened: Image.Image) -> list[str]:
@@ -314,7 +323,7 @@ def _check_kind(opened: Image.Image, source: Path | str) -> None:
     if _tag(opened, SUBFILE, 0) & 1 and _tag(opened, 330, None):
         raise _Kind(_not_read("a raw photo, of which only a small preview shows", "develop it to PNG or JPEG"))
     if opened.mode == "RGBA" and not _tag(opened, EXTRA, ()):
-        with Image.open(source) as again:
+        with _opened(source) as again:
             if again.getchannel("A").getextrema() != (255, 255):
                 raise _Kind(
                     _not_read(
@@ -349,8 +358,9 @@ def _why(source: Path | str, error: Exception) -> str:
         return "is only a pointer to the image, left by Git LFS; get the file itself by git lfs pull."
     if head.lstrip()[:5].lower() in (b"<html", b"<!doc"):
         return "is a web page, as a download that failed leaves one; fetch the image again."
-    if head[:4] in TiffImagePlugin.PREFIXES and isinstance(error, (UnidentifiedImageError, KeyError)):
-        kind = _tiff_kind(Path(source))
+    closed = isinstance(error, (UnidentifiedImageError, KeyError)) or "decoder error" in str(error)
+    if head[:4] in TiffImagePlugin.PREFIXES and closed:
+        kind = _tiff_kind(Path(source), isinstance(error, UnidentifiedImageError))
         if kind is not None:
             return _not_read(
                 kind, f"save {'one or three of its bands' if 'bands' in kind else 'it'} as a PNG of 8 bits"
@@ -367,16 +377,16 @@ def _why(source: Path | str, error: Exception) -> str:
 def _refusal(source: Path, head: bytes) -> Exception | None:
     """Return what the reader of the file's own format has to say, which Pillow keeps to itself."""
     for factory, accept in Image.OPEN.values():
-        if accept is not None and accept(head[:16]) is True:
-            try:
+        try:
+            if accept is not None and accept(head[:16]) is True:
                 with source.open("rb") as file:
                     factory(file, source.name)
-            except Exception as error:
-                return error
+        except Exception as error:
+            return error
     return None
 
 
-def _tiff_kind(path: Path) -> str | None:
+def _tiff_kind(path: Path, unidentified: bool) -> str | None:
     """Return in words how the pixels of a TIFF lie; ``None`` when its head is damaged."""
     try:
         with path.open("rb") as file:
@@ -394,8 +404,10 @@ def _tiff_kind(path: Path) -> str | None:
     except Exception:
         return None
     compression = tags.get(259, 1)
-    if compression not in TiffImagePlugin.COMPRESSION_INFO:
+    if compression not in COMMON:
         return f"a TIFF of compression {compression}"
+    if not unidentified:
+        return None
     order = ", high byte first" if head[:2] == b"MM" and bits > 8 else ""
     zero = ", 0 is white" if tags[PHOTOMETRIC] == 0 else ""
     return f"{bands} band{'s' if bands > 1 else ''} of {bits} {what}bits{zero}{order}"
@@ -433,7 +445,7 @@ def _in_pairs(opened: Image.Image) -> bool:
 
 def _deep_colors(source: Path | str) -> Deep:
     """Read the two bytes of each value one after the other, as if each were the upper one."""
-    with Image.open(source) as opened:
+    with _opened(source) as opened:
         codec, raw = opened.tile[0][0], _rawmodes(opened)[0]  # type: ignore[attr-defined]
         little = sys.byteorder == "little" if codec == "libtiff" else raw[-1] == "L" or _prefix(opened) == b"II"
         clear = opened.info.get("transparency")
@@ -457,9 +469,11 @@ def _deep_colors(source: Path | str) -> Deep:
 
 def _pixels(source: Path | str, order: str) -> np.ndarray:
     """Return ``[H, W, 3 or 4]`` uint8: of each pair of bytes the first (``B``) or the second (``L``)."""
-    with Image.open(source) as opened:
+    with _opened(source) as opened:
         tiles = []
         for tile, raw in zip(opened.tile, _rawmodes(opened), strict=True):  # type: ignore[attr-defined]
+            if len(raw) == 1 and raw not in "RGB":
+                continue  # a plane that is no color
             mode = f"{raw.partition(';')[0].replace('a', 'A')};16{order}" if order else "RGBA"
             if tile[0] == "ppm":
                 tiles.append(tile._replace(codec_name="raw", args=(mode, 0, 1)))

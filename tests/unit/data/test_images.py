@@ -733,6 +733,12 @@ class TestLoader:
         with pytest.raises(ValueError, match=re.escape(message)):
             tl.data.loader(numbered([0, 1]), tensor, **settings)
 
+    @pytest.mark.parametrize("steps", [{"transform": None}, {"transform": tensor, "augment": True}])
+    def test_what_cannot_be_called_is_refused(self, numbered: Make, steps: dict[str, Any]) -> None:
+        step, value = list(steps.items())[-1]
+        with pytest.raises(ValueError, match=rf"{step}={value} cannot be called; give a function, such as net"):
+            tl.data.loader(numbered([0, 1]), **steps)
+
     def test_a_batch_size_may_be_a_number_of_numpy(self, numbered: Make) -> None:
         batches = tl.data.loader(numbered([0, 1, 1]), tensor, batch_size=np.int64(2))
         assert [y.tolist() for _, y in batches] == [[0, 1], [1]]

@@ -573,3 +573,88 @@ class TestSurvey:
     def test_a_closeness_that_is_none(self, closeness: float) -> None:
         with pytest.raises(ValueError, match=r"closeness=.*: give a number from 0, such as 0\.07"):
             tl.data.survey(ImageSet([np.zeros((4, 4), np.uint8)], [0], ("a", "b")), closeness)
+
+
+class TestWhatPillowGetsWrong:
+    """Files that the reader of images itself skews, swaps or halves."""
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize(
+        ("kind", "channels"), [(np.uint8, 1), (np.uint8, 3), (np.uint16, 1), (np.uint16, 3), (np.int16, 1)]
+    )
+    def test_a_tif_is_turned_upright_and_not_skewed(
+        self, tmp_path: Path, orientation: int, kind: Any, channels: int
+    ) -> None:
+        top = np.iinfo(kind).max
+        stored = np.arange(48).reshape(6, 8) * (top // 47)
+        upright = {
+            1: stored,
+            2: stored[:, ::-1],
+            3: stored[::-1, ::-1],
+            4: stored[::-1],
+            5: stored.T,
+            6: stored[::-1].T,
+            7: stored[::-1, ::-1].T,
+            8: stored[:, ::-1].T,
+        }[orientation]
+        values = np.repeat(stored[..., None], 3, 2) if channels == 3 else stored
+        path = tif(
+            tmp_path / "a.tif",
+            values.astype(kind),
+            photometric="rgb" if channels == 3 else "minisblack",
+            extratags=[(274, "H", 1, orientation, True)],
+        )
+        assert np.array_equal(np.asarray(tl.data.open_rgb(path))[..., 0], upright * 255 // top)
+
+    def test_planes_may_hold_one_that_is_no_color(self, tmp_path: Path) -> None:
+        planes = np.concatenate([colors(ramp(4095)).transpose(2, 0, 1), ramp(9)[None]])
+        path = tif(
+            tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate", extrasamples=["unspecified"]
+        )
+        assert np.array_equal(np.asarray(tl.data.open_rgb(path, 4095)), colors(ramp(4095)) * 255.0 // 4095)
+
+    def test_jpeg_2000_says_how_many_bits_it_has(self, tmp_path: Path) -> None:
+        # Values of 12 bits are stored about their middle; so a file of 16 bits is one of 12 when its head says so.
+        path = jp2(tmp_path / "a.j2k", ramp(900) + np.uint16(2**15 - 2**11))
+        body = bytearray(path.read_bytes())
+        assert body[42] == 15
+        body[42] = 11
+        path.write_bytes(body)
+        images = ImageSet([path], [0], ("a", "b"))
+        assert np.array_equal(np.asarray(images[0][0])[..., 0], ramp(900) * 255.0 // 4095)
+        assert tl.data.survey(images).iloc[0][["depth", "low", "high"]].tolist() == [12, 0, 900]
+
+    def test_a_jpeg_of_12_bits_is_of_another_kind(self, tmp_path: Path) -> None:
+        Image.new("L", (16, 16), 99).save(tmp_path / "a.jpg")
+        body = bytearray((tmp_path / "a.jpg").read_bytes())
+        body[body.index(b"\xff\xc0") + 4] = 12
+        (tmp_path / "a.jpg").write_bytes(body)
+        with pytest.raises(
+            ValueError, match=r"a\.jpg: of a kind that is not read here \(.*12-bit.*\); save it as PNG"
+        ):
+            tl.data.open_rgb(tmp_path / "a.jpg")
+
+    @pytest.mark.parametrize("compression", [34712, 50001, 65530])
+    def test_a_rare_compression_is_of_another_kind(self, tmp_path: Path, compression: int) -> None:
+        path = tif(tmp_path / "a.tif", ramp(255, np.uint8))
+        body = path.read_bytes()
+        entry = struct.pack("<HHI", 259, 3, 1)
+        path.write_bytes(body.replace(entry + b"\1\0", entry + struct.pack("<H", compression)))
+        message = (
+            rf"a\.tif: of a kind that is not read here \(a TIFF of compression {compression}\); save it as a PNG"
+        )
+        with pytest.raises(ValueError, match=message):
+            tl.data.open_rgb(path)
+
+    def test_the_preview_of_a_raw_photo_is_not_the_photo(self, tmp_path: Path) -> None:
+        with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+            file.write(np.zeros((8, 8, 3), np.uint8), photometric="rgb", subfiletype=1, subifds=1)
+            file.write(np.zeros((64, 64), np.uint16), photometric="minisblack")
+        with pytest.raises(ValueError, match=r"a raw photo, of which only a small preview shows\); develop it"):
+            tl.data.open_rgb(tmp_path / "a.tif")
+
+    @pytest.mark.parametrize("head", [b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"RIFF", b"BM", b"GIF8"])
+    def test_a_head_alone_is_damaged(self, tmp_path: Path, head: bytes) -> None:
+        (tmp_path / "a.png").write_bytes(head)
+        with pytest.raises(ValueError, match=r"a\.png: cannot be read as an image \(.*\); delete or replace it"):
+            tl.data.open_rgb(tmp_path / "a.png")
