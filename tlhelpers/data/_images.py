@@ -372,10 +372,10 @@ def loader(
             epoch; with ``augment`` the random change is still new each time.
 
     Raises:
-        ValueError: when ``images`` is empty, a number is out of range, no function is given, or ``cache`` is asked of several workers,
-            whose memory is apart. While batches are drawn: naming the image, when it cannot be read, or what
-            comes of it is no tensor or has another shape than its neighbors; and when a function cannot be sent
-            to the workers.
+        ValueError: when ``images`` is empty, a number is out of range, no function is given, or ``cache`` is asked
+            of several workers, whose memory is apart. While batches are drawn: naming the image, when it cannot
+            be read, or what comes of it is no tensor or has another shape than its neighbors; and when a function
+            cannot be sent to the workers.
     """
     batch_size = _whole("batch_size", batch_size, "a number of images", 1)
     workers = _whole("workers", workers, "a number of processes", 0)

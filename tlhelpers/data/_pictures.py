@@ -112,6 +112,8 @@ def read(source: np.ndarray | Path | str) -> Image.Image | Deep:
         return Image.fromarray(source)
     try:
         with _opened(source) as opened:
+            if _plain(opened):
+                return ImageOps.exif_transpose(opened)
             _check_kind(opened, source)
             if _in_pairs(opened):
                 return _deep_colors(source)
@@ -232,6 +234,12 @@ def _opened(source: Path | str) -> Image.Image:
         # Where Pillow knows the name, it maps the file by the size of the turned picture, and skews it.
         opened.filename = ""  # type: ignore[attr-defined]
     return opened
+
+
+def _plain(opened: Image.Image) -> bool:
+    """Return whether a file has 8 bits a channel as most have, so that there is nothing to ask."""
+    eight = opened.format in ("JPEG", "MPO", "WEBP", "GIF", "AVIF", "BMP")
+    return eight or (opened.format == "PNG" and opened.tile[0][3] == opened.mode)  # type: ignore[attr-defined]
 
 
 def _rawmodes(opened: Image.Image) -> list[str]:
