@@ -23,7 +23,7 @@ LEAST = {"accuracy": 10, "balanced_accuracy": 10, "auroc": 20}
 #: Degrees of freedom that it needs: with fewer, one group or one small class decides.
 LEAST_FREEDOM = 4
 #: Where fewer groups than this make up the spread that was seen (few are wrong, say), it is not trusted alone.
-FEW = 5
+FEW = {"accuracy": 5, "balanced_accuracy": 5, "auroc": 8}
 
 
 @dataclass(frozen=True)
@@ -307,14 +307,15 @@ def _interval(parts: _Parts, score: float, level: float) -> Interval:
         # Shares of independent images: classes that differ make the spread smaller than binomial, never larger.
         return Interval(score, *_around_share(score, worth, level), count)
     middle = np.bincount(strata, adds) / np.bincount(strata, weights)
-    lone = np.sqrt(per_stratum / (per_stratum - 1))
-    apart = np.bincount(groups, (adds - weights * middle[strata]) * lone[strata], number) ** 2
+    # A group pulls the middle of its stratum to itself, the more of it, the larger it is (Bell & McCaffrey 2002).
+    pull = np.sqrt(1 - share / np.bincount(of_cell, share)[of_cell])
+    apart = np.bincount(groups, (adds - weights * middle[strata]) / pull[of_image], number) ** 2
     spread, binomial = apart.sum(), score * (1 - score) / worth
     effect = spread / binomial if binomial > 1e-12 else 0.0
     # As if the images of a group were one: where hardly a group shows any spread, chance may hide it.
     worst = max(worth * (of_group**2).sum(), effect)
     carried = spread**2 / (apart**2).sum() if spread > 1e-18 else 0.0
-    doubt = max(0.0, 1 - carried / FEW)
+    doubt = max(0.0, 1 - carried / FEW[parts.name])
     effect = (1 - doubt) * effect + doubt * worst
     tails = stats.norm.ppf((1 + level) / 2) / stats.t.ppf((1 + level) / 2, total_freedom)
     return Interval(score, *_around_share(score, worth / effect * tails**2, level), count)
