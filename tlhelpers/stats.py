@@ -16,10 +16,13 @@ from tqdm.auto import tqdm
 from tlhelpers import _rows
 
 METRICS = ("accuracy", "balanced_accuracy", "auroc")
-#: Independent images or groups that an interval over test images needs. With fewer, in simulations (accuracy 0.7,
-#: level 0.95), it held the truth in more or less than 93 to 97 of 100 samples; for AUROC, with less than twice as
-#: many.
+#: Independent images that an interval over test images needs. With fewer, in simulations (accuracy 0.7, level
+#: 0.95), it held the truth in more or less than 93 to 97 of 100 samples; for AUROC, with less than twice as many.
 LEAST = {"accuracy": 10, "balanced_accuracy": 10, "auroc": 20}
+#: The same for groups of images, whose spread must be seen, too.
+LEAST_GROUPS = {"accuracy": 15, "balanced_accuracy": 15, "auroc": 20}
+#: And in each class, for the scores that give every class the same weight.
+LEAST_IN_CLASS = {"accuracy": 1, "balanced_accuracy": 2, "auroc": 3}
 #: Degrees of freedom that it needs: with fewer, one group or one small class decides.
 LEAST_FREEDOM = 4
 #: Where fewer groups than this make up the spread that was seen (few are wrong, say), it is not trusted alone.
@@ -218,14 +221,8 @@ def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, lev
     return replace(interval(difference, level), p=p)
 
 
-def bootstrap(
-    probabilities: Any,
-    labels: Iterable[Any],
-    ties: Iterable[Any] | None = None,
-    *,
-    draws: int = 400,
-    seed: int = 0,
-    level: float = 0.95,
+def score_intervals(
+    probabilities: Any, labels: Iterable[Any], ties: Iterable[Any] | None = None, *, level: float = 0.95
 ) -> dict[str, Interval]:
     """Return the scores of :func:`scores`, each with an interval: what other test images might have given.
 
@@ -236,15 +233,14 @@ def bootstrap(
 
     The spread of whole groups around their class gives the standard error (of AUROC by DeLong et al. 1988). It
     says how many independent images the test is worth (Korn & Graubard 1998), and the interval is the binomial one
-    for so many (mid-P, Lancaster 1961): it has width where every image was right, too. With fewer groups than
-    :data:`LEAST`, or one group only in a class, whose spread cannot be seen, there is a reason in place of ends:
-    :attr:`Interval.why`.
+    for so many (mid-P, Lancaster 1961): it has width where every image was right, too. With less than
+    :data:`LEAST` images, :data:`LEAST_GROUPS` groups or :data:`LEAST_IN_CLASS` of them in a class, there is a
+    reason in place of ends: :attr:`Interval.why`.
 
     Args:
         probabilities: ``[N, C]``, rows sum to 1; an array, tensor or table.
         labels: ``[N]`` class indices, in the order of the rows.
         ties: group of each image ``[N]``, of any type; by default each image stands alone.
-        draws: without effect, as ``seed``: nothing is drawn; kept for older calls.
         level: share of samples whose interval is to hold the truth.
 
     Raises:
@@ -323,14 +319,16 @@ def _interval(parts: _Parts, score: float, level: float) -> Interval:
 
 def _missing(parts: _Parts, per_stratum: np.ndarray, freedom: float) -> str:
     """Return what an interval lacks, in a few words; empty where it lacks nothing."""
-    number, least = int(parts.groups.max()) + 1, LEAST[parts.name]
+    number = int(parts.groups.max()) + 1
     what = "image" if number == len(parts.groups) else "group"
+    least = (LEAST if what == "image" else LEAST_GROUPS)[parts.name]
     if number < least:
         return f"{number} {what}{'s' * (number != 1)} in all; {least} are needed"
-    if parts.name != "accuracy" and (per_stratum < 2).any():
-        single = np.flatnonzero(per_stratum < 2).tolist()
-        more = f" and of {len(single) - 1} more" * (len(single) > 1)
-        return f"one {what} of class {single[0]}{more}; two of each class are needed"
+    least = LEAST_IN_CLASS[parts.name]
+    if (per_stratum < least).any():
+        rare = int(per_stratum.argmin())
+        held = int(per_stratum[rare])
+        return f"class {rare} has {held} {what}{'s' * (held != 1)}; {least} of each class are needed"
     if freedom < LEAST_FREEDOM:
         small = int(per_stratum.argmin())
         few = f"{per_stratum[small]} {what}s of class {small}"

@@ -41,7 +41,7 @@ def exact_coverage(count: int, accuracy: float) -> float:
     """Give how often the interval of ``count`` independent images holds the truth: a sum over all outcomes."""
     labels = np.zeros(count, int)  # of one class: accuracy alone is asked for, and takes less time
     held = [
-        accuracy in tl.stats.bootstrap(answers(np.arange(count) < hits, labels, 2), labels)["accuracy"]
+        accuracy in tl.stats.score_intervals(answers(np.arange(count) < hits, labels, 2), labels)["accuracy"]
         for hits in range(count + 1)
     ]
     return float(scipy_stats.binom.pmf(np.arange(count + 1), count, accuracy)[held].sum())
@@ -53,7 +53,7 @@ def coverage(groups: np.ndarray, accuracy: float, alike: float, samples: int) ->
     labels, spread = np.zeros(len(groups), int), 1 / alike - 1
     for _ in range(samples):
         chance = rng.beta(accuracy * spread, (1 - accuracy) * spread, groups.max() + 1)[groups]
-        found = tl.stats.bootstrap(answers(rng.random(len(groups)) < chance, labels, 2), labels, groups)
+        found = tl.stats.score_intervals(answers(rng.random(len(groups)) < chance, labels, 2), labels, groups)
         held += accuracy in found["accuracy"]
     return held / samples
 
@@ -73,12 +73,12 @@ class TestCoverage:
     @pytest.mark.parametrize(
         ("groups", "alike"),
         [
-            (np.repeat(np.arange(12), 5), 0.1),
+            (np.repeat(np.arange(15), 5), 0.1),
             (np.repeat(np.arange(15), 8), 0.3),
             (np.repeat(np.arange(30), 3), 0.3),
             (np.repeat(np.arange(30), np.arange(30) % 7 + 1), 0.3),
         ],
-        ids=["12 of 5", "15 of 8", "30 of 3", "30 of 1 to 7"],
+        ids=["15 of 5", "15 of 8", "30 of 3", "30 of 1 to 7"],
     )
     def test_of_groups(self, groups: np.ndarray, alike: float) -> None:
         assert 0.93 <= coverage(groups, 0.7, alike, 1000) <= 0.975
@@ -91,24 +91,36 @@ class TestCoverage:
         truth = tl.stats.scores(noisy(many, np.arange(len(many)), rng, margin, 0), many)
         held = dict.fromkeys(truth, 0)
         for _ in range(300):
-            for name, found in tl.stats.bootstrap(noisy(labels, groups, rng, margin, 0.5), labels, groups).items():
+            for name, found in tl.stats.score_intervals(
+                noisy(labels, groups, rng, margin, 0.5), labels, groups
+            ).items():
                 held[name] += truth[name] in found
         # 300 samples tell the coverage to about 0.02.
         assert all(0.91 <= hits / 300 <= 0.985 for hits in held.values()), held
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("classes", [2, 15, 100])
+    @pytest.mark.parametrize("kind", ["alone", "of four", "of one to six"])
     @pytest.mark.parametrize("each", [1, 2, 3, 5, 10])
-    def test_of_the_whole_grid(self, classes: int, each: int) -> None:
-        count = classes * each
-        if count < tl.stats.LEAST["accuracy"]:
-            labels = np.repeat(np.arange(classes), each)
-            found = tl.stats.bootstrap(answers(True, labels, classes), labels)
-            assert not any(interval.known for interval in found.values())
-            return
-        assert 0.93 <= exact_coverage(count, 0.7) <= 0.97
-        for alike in (0.1, 0.3):
-            assert 0.92 <= coverage(np.repeat(np.arange(count), 5), 0.7, alike, 500) <= 0.985
+    @pytest.mark.parametrize("classes", [2, 15, 100])
+    def test_of_the_whole_grid(self, classes: int, each: int, kind: str) -> None:
+        rng, samples = np.random.default_rng(classes), {2: 1500, 15: 800, 100: 400}[classes]
+        groups_of = np.repeat(np.arange(classes), each)
+        sizes = {"alone": [1], "of four": [4], "of one to six": [1, 2, 3, 4, 5, 6]}[kind]
+        size = np.resize(sizes, len(groups_of))
+        labels, groups = np.repeat(groups_of, size), np.repeat(np.arange(len(size)), size)
+        margin = {2: 0.74, 15: 2.34, 100: 3.14}[classes]  # accuracy 0.7
+        many = np.repeat(np.arange(classes), max(400, 30000 // classes))
+        truth = tl.stats.scores(noisy(many, np.arange(len(many)), rng, margin, 0), many)
+        held: dict[str, list[bool]] = {name: [] for name in truth}
+        for _ in range(samples):
+            chances = noisy(labels, groups, rng, margin, 0.0 if kind == "alone" else 0.5)
+            for name, found in tl.stats.score_intervals(chances, labels, groups).items():
+                held[name] += [truth[name] in found] if found.known else []
+        for name, hits in held.items():
+            room = 2.5 * np.sqrt(0.05 * 0.95 / max(len(hits), 1))  # what the number of samples leaves open
+            assert not hits or 0.93 - room <= np.mean(hits) <= 0.97 + room, (name, np.mean(hits), len(hits))
+        if classes * each < 10:
+            assert not any(held.values())
 
 
 class TestWidth:
@@ -118,7 +130,7 @@ class TestWidth:
         def width(count: int) -> float:
             rng, labels = np.random.default_rng(0), np.tile([0, 1], count // 2)
             chance = np.clip(labels * 0.3 + 0.35 + rng.normal(0, 0.2, count), 0, 1)
-            found = tl.stats.bootstrap(np.stack([1 - chance, chance], 1), labels, draws=40)["accuracy"]
+            found = tl.stats.score_intervals(np.stack([1 - chance, chance], 1), labels)["accuracy"]
             assert found.low < found.mean < found.high and found.n == count
             return found.high - found.low
 
@@ -129,7 +141,7 @@ class TestWidth:
         few = np.clip(np.tile([0.35, 0.65], 10) + rng.normal(0, 0.2, 20), 0, 1)
         chance, labels, ties = np.repeat(few, 8), np.repeat(np.tile([0, 1], 10), 8), np.repeat(np.arange(20), 8)
         both = np.stack([1 - chance, chance], 1)
-        apart, tied = (tl.stats.bootstrap(both, labels, t) for t in (None, ties))
+        apart, tied = (tl.stats.score_intervals(both, labels, t) for t in (None, ties))
         for name in tl.stats.METRICS:
             assert tied[name].high - tied[name].low > 1.5 * (apart[name].high - apart[name].low)
 
@@ -137,67 +149,67 @@ class TestWidth:
     @pytest.mark.parametrize("ties", [None, np.repeat(np.arange(24), 2)], ids=["alone", "groups"])
     def test_where_every_answer_was_right_or_wrong(self, right: bool, ties: Any) -> None:
         labels = np.repeat([0, 1, 2], 16)
-        found = tl.stats.bootstrap(answers(right, labels, 3), labels, ties)
+        found = tl.stats.score_intervals(answers(right, labels, 3), labels, ties)
         assert all(i.known and i.high - i.low > 0.05 for i in found.values())
         assert found["accuracy"].mean == float(right) and float(right) in found["accuracy"]
 
     def test_where_every_answer_was_right_as_many_as_there_were_matter(self) -> None:
         labels = np.tile([0, 1], 50)
-        found = tl.stats.bootstrap(answers(True, labels, 2), labels)["accuracy"]
+        found = tl.stats.score_intervals(answers(True, labels, 2), labels)["accuracy"]
         assert found.high == 1 and found.low == pytest.approx(0.05 ** (1 / 100), abs=1e-6)  # p ** 100 / 2 = 0.025
 
     def test_one_class_all_right_and_one_all_wrong(self) -> None:
         labels = np.repeat([0, 1], 20)
-        found = tl.stats.bootstrap(answers(labels == 0, labels, 2), labels, np.repeat(np.arange(20), 2))
+        found = tl.stats.score_intervals(answers(labels == 0, labels, 2), labels, np.repeat(np.arange(20), 2))
         assert found["balanced_accuracy"].known and found["balanced_accuracy"].high > 0.6
 
     def test_where_each_class_has_one_group_it_cannot_be_told(self) -> None:
         labels, ties = np.repeat([0, 1, 2], 10), np.repeat([7, 8, 9], 10)
-        found = tl.stats.bootstrap(answers(np.arange(30) % 8 > 0, labels, 3), labels, ties)
-        assert str(found["accuracy"]) == "0.867 [cannot be estimated: 3 groups in all; 10 are needed]"
+        found = tl.stats.score_intervals(answers(np.arange(30) % 8 > 0, labels, 3), labels, ties)
+        assert str(found["accuracy"]) == "0.867 [cannot be estimated: 3 groups in all; 15 are needed]"
         assert not any(i.known for i in found.values())
 
     def test_with_many_classes_of_one_group_accuracy_can_be_told(self) -> None:
         labels = ties = np.repeat(np.arange(25), 4)
         right = np.repeat(np.arange(25) % 3 > 0, 4)  # whole groups are right or wrong: 25 answers, not 100
-        found = tl.stats.bootstrap(answers(right, labels, 25), labels, ties)
-        alone = tl.stats.bootstrap(answers(right[::4], labels[::4], 25), labels[::4])
+        found = tl.stats.score_intervals(answers(right, labels, 25), labels, ties)
+        alone = tl.stats.score_intervals(answers(right[::4], labels[::4], 25), labels[::4])
         assert found["accuracy"].low == pytest.approx(alone["accuracy"].low, abs=0.03)
-        for name in ("balanced_accuracy", "auroc"):
-            why = "one group of class 0 and of 24 more; two of each class are needed"
+        for name, least in (("balanced_accuracy", 2), ("auroc", 3)):
+            why = f"class 0 has 1 group; {least} of each class are needed"
             assert found[name].why == why and np.isfinite(found[name].mean)
 
     def test_one_image_of_one_class(self) -> None:
         labels = np.array([0] * 20 + [1] * 20 + [2])
-        found = tl.stats.bootstrap(answers(np.arange(41) % 4 > 0, labels, 3), labels)
+        found = tl.stats.score_intervals(answers(np.arange(41) % 4 > 0, labels, 3), labels)
         assert found["accuracy"].known
-        assert found["balanced_accuracy"].why == "one image of class 2; two of each class are needed"
+        assert found["balanced_accuracy"].why == "class 2 has 1 image; 2 of each class are needed"
 
     def test_one_group_that_holds_nearly_everything(self) -> None:
         labels, ties = np.arange(200) % 2, np.r_[np.zeros(180), np.arange(1, 21)]
-        found = tl.stats.bootstrap(answers(np.arange(200) % 4 > 0, labels, 2), labels, ties)["accuracy"]
+        found = tl.stats.score_intervals(answers(np.arange(200) % 4 > 0, labels, 2), labels, ties)["accuracy"]
         assert found.why == "21 groups of very uneven size"
 
     def test_two_images_decide_of_a_class(self) -> None:
         labels = np.array([0] * 60 + [1] * 2)
-        found = tl.stats.bootstrap(answers(np.arange(62) % 4 > 0, labels, 2), labels)
+        found = tl.stats.score_intervals(answers(np.arange(62) % 4 > 0, labels, 2), labels)
         assert found["accuracy"].known and found["balanced_accuracy"].why == "2 images of class 1 decide"
 
     @pytest.mark.parametrize(("count", "why"), [(1, "1 image in all; 10 are needed"), (9, "9 images in all; 10")])
     def test_few_images(self, count: int, why: str) -> None:
         labels = np.arange(count) % 2
-        assert why in tl.stats.bootstrap(answers(True, labels, 2), labels)["accuracy"].why
+        assert why in tl.stats.score_intervals(answers(True, labels, 2), labels)["accuracy"].why
 
     def test_a_class_without_an_image(self) -> None:
         labels = np.tile([0, 1, 3], 10)
-        found = tl.stats.bootstrap(answers(True, labels, 4), labels)
+        found = tl.stats.score_intervals(answers(True, labels, 4), labels)
         assert found["accuracy"].known
         for name in ("balanced_accuracy", "auroc"):
             assert f"{found[name]:.3f}" == "nan [cannot be estimated: no image of class 2]"
             assert json.loads(json.dumps(found[name].rounded())) == [None, None, None, "no image of class 2"]
 
     def test_one_class_only(self) -> None:
-        found = tl.stats.bootstrap(answers(True, np.zeros(12, int), 2), np.zeros(12, int))
+        found = tl.stats.score_intervals(answers(True, np.zeros(12, int), 2), np.zeros(12, int))
         assert found["accuracy"].known and found["auroc"].why == "no image of class 1"
 
 
@@ -211,13 +223,13 @@ class TestAgreement:
         chances = noisy(labels, np.arange(len(labels)), rng, 1.0, 0)
         chances = np.round(chances * 8) / 8 + 1e-3 if coarse else chances
         chances /= chances.sum(axis=1, keepdims=True)
-        found = tl.stats.bootstrap(chances, labels)
+        found = tl.stats.score_intervals(chances, labels)
         assert {name: i.mean for name, i in found.items()} == pytest.approx(tl.stats.scores(chances, labels))
 
     def test_of_auroc_with_delong_for_two_classes(self) -> None:
         rng, labels = np.random.default_rng(4), np.repeat([0, 1], 300)
         chances = noisy(labels, np.arange(600), rng, 0.7, 0)
-        found = tl.stats.bootstrap(chances, labels)["auroc"]
+        found = tl.stats.score_intervals(chances, labels)["auroc"]
         wins = (chances[300:, 1][:, None] > chances[:300, 1]).astype(float)
         error = np.sqrt(wins.mean(1).var(ddof=1) / 300 + wins.mean(0).var(ddof=1) / 300)
         assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.02)
@@ -225,7 +237,9 @@ class TestAgreement:
     def test_an_image_a_group_is_as_without_groups(self) -> None:
         labels = np.repeat([0, 1, 2], 10)
         chances = answers(np.arange(30) % 4 > 0, labels, 3)
-        assert tl.stats.bootstrap(chances, labels, np.arange(30) * 7.5) == tl.stats.bootstrap(chances, labels)
+        assert tl.stats.score_intervals(chances, labels, np.arange(30) * 7.5) == tl.stats.score_intervals(
+            chances, labels
+        )
 
     @pytest.mark.parametrize(
         "hold",
@@ -242,7 +256,7 @@ class TestAgreement:
     def test_labels_in_any_holder(self, hold: Callable[[Any], Any]) -> None:
         labels = np.repeat([0, 1, 2], 10)
         chances = answers(np.arange(30) % 4 > 0, labels, 3)
-        assert tl.stats.bootstrap(chances, hold(labels)) == tl.stats.bootstrap(chances, labels)
+        assert tl.stats.score_intervals(chances, hold(labels)) == tl.stats.score_intervals(chances, labels)
 
     @pytest.mark.parametrize(
         "hold",
@@ -252,25 +266,25 @@ class TestAgreement:
     def test_probabilities_in_any_holder(self, hold: Callable[[Any], Any]) -> None:
         labels = np.repeat([0, 1, 2], 10)
         chances = answers(np.arange(30) % 4 > 0, labels, 3)
-        assert tl.stats.bootstrap(hold(chances), labels) == tl.stats.bootstrap(chances, labels)
+        assert tl.stats.score_intervals(hold(chances), labels) == tl.stats.score_intervals(chances, labels)
 
     def test_groups_of_any_type_are_compared_whole(self) -> None:
         labels, ties = np.tile([0, 1], 24), np.repeat(np.arange(24), 2)
         chances = answers(np.arange(48) % 5 > 0, labels, 2)
-        expected = tl.stats.bootstrap(chances, labels, ties)
+        expected = tl.stats.score_intervals(chances, labels, ties)
         for held in (
             ties / 10,
             [f" p{t:02d}" for t in ties],
             pd.Series(ties, index=ties),
             [("a", t) for t in ties],
         ):
-            assert tl.stats.bootstrap(chances, labels, held) == expected
+            assert tl.stats.score_intervals(chances, labels, held) == expected
 
     def test_the_order_of_rows_does_not_matter(self) -> None:
         labels, ties = np.tile([0, 1, 2], 20), np.repeat(np.arange(30), 2)
         chances = noisy(labels, ties, np.random.default_rng(0), 1.0, 0.5)
         order = np.random.default_rng(1).permutation(60)
-        found, turned = (tl.stats.bootstrap(chances[i], labels[i], ties[i]) for i in (np.arange(60), order))
+        found, turned = (tl.stats.score_intervals(chances[i], labels[i], ties[i]) for i in (np.arange(60), order))
         for name in tl.stats.METRICS:
             assert turned[name].rounded(9) == found[name].rounded(9)
 
@@ -296,26 +310,28 @@ class TestRefusals:
         ],
     )
     def test_what_is_no_score_is_told_by_row(self, probabilities: Any, labels: Any, message: str) -> None:
-        for function in (tl.stats.bootstrap, tl.stats.scores):
+        for function in (tl.stats.score_intervals, tl.stats.scores):
             with pytest.raises(ValueError, match=message):
                 function(probabilities, labels)
 
     def test_groups_must_fit(self) -> None:
         with pytest.raises(ValueError, match="there are 3 groups for 4 rows"):
-            tl.stats.bootstrap(np.full((4, 2), 0.5), [0, 1, 0, 1], [1, 2, 3])
+            tl.stats.score_intervals(np.full((4, 2), 0.5), [0, 1, 0, 1], [1, 2, 3])
         with pytest.raises(ValueError, match="row 1 has no group"):
-            tl.stats.bootstrap(np.full((2, 2), 0.5), [0, 1], [1, np.nan])
+            tl.stats.score_intervals(np.full((2, 2), 0.5), [0, 1], [1, np.nan])
 
     @pytest.mark.parametrize("level", [0, 1, 95])
     def test_a_level_is_a_share(self, level: float) -> None:
         with pytest.raises(ValueError, match=f"level={level}"):
-            tl.stats.bootstrap(np.full((2, 2), 0.5), [0, 1], level=level)
+            tl.stats.score_intervals(np.full((2, 2), 0.5), [0, 1], level=level)
 
     def test_more_confidence_is_wider(self) -> None:
         labels = np.tile([0, 1], 30)
         chances = noisy(labels, np.arange(60), np.random.default_rng(0), 1.0, 0)
         for name in tl.stats.METRICS:
-            found = [tl.stats.bootstrap(chances, labels, level=level)[name] for level in (0.5, 0.9, 0.95, 0.99)]
+            found = [
+                tl.stats.score_intervals(chances, labels, level=level)[name] for level in (0.5, 0.9, 0.95, 0.99)
+            ]
             assert all(a.low > b.low and a.high < b.high for a, b in itertools.pairwise(found))
 
 
@@ -326,5 +342,5 @@ def test_many_classes_take_seconds(classes: int, seconds: float) -> None:
     labels = np.repeat(np.arange(classes), 8)
     chances = noisy(labels, np.arange(len(labels)), np.random.default_rng(0), 3.0, 0)
     start = time.perf_counter()
-    found = tl.stats.bootstrap(chances, labels, np.arange(len(labels)) // 2)
+    found = tl.stats.score_intervals(chances, labels, np.arange(len(labels)) // 2)
     assert time.perf_counter() - start < seconds and all(i.known for i in found.values())
