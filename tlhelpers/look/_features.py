@@ -18,6 +18,12 @@ from tlhelpers.models._freezing import freeze
 
 def _batches(net: Backbone, images: ImageSet, batch_size: int, what: str) -> Iterator[torch.Tensor]:
     """Yield the images as the network takes them, where it lies, under a bar."""
+    if not isinstance(net, Backbone):
+        raise ValueError(f"net is a {type(net).__name__}; give a Backbone, such as tl.models.load returns.")
+    if not isinstance(images, ImageSet):
+        raise ValueError(
+            f"images is a {type(images).__name__}; give an ImageSet: tl.data.ImageSet(images, labels, classes)."
+        )
     device = device_of(net)
     for x, _ in tqdm(loader(images, net.transform, batch_size), desc=what, leave=False):
         yield to_device(x, device)

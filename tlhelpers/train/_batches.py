@@ -89,7 +89,10 @@ def as_tensor(values: Any, what: str, where: str = "") -> torch.Tensor:
     """
     if isinstance(values, torch.Tensor):
         return values
-    rows = values if isinstance(values, (np.ndarray, pd.DataFrame)) else in_order(values, what)
+    try:
+        rows = values if isinstance(values, (np.ndarray, pd.DataFrame)) else in_order(values, what)
+    except ValueError as error:
+        raise Faulty(Fault(*str(error).split("; ", 1)), where) from error
     try:
         if isinstance(rows, list) and rows and isinstance(rows[0], torch.Tensor):
             return torch.stack([torch.as_tensor(row) for row in rows])
@@ -206,8 +209,12 @@ def output_fault(out: object, rows: int) -> Fault | None:
 
 def as_input(x: torch.Tensor, net: nn.Module) -> torch.Tensor:
     """Return inputs where ``net`` lies, floating-point ones in the type that it computes with."""
+    return in_type_of(net, to_device(x, device_of(net)))
+
+
+def in_type_of(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Return floating-point inputs in the type that ``net`` computes with, others as they are."""
     kind = next((p.dtype for p in net.parameters() if p.is_floating_point()), x.dtype)
-    x = to_device(x, device_of(net))
     return x.to(kind) if x.is_floating_point() else x
 
 

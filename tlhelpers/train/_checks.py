@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from tlhelpers._machine import device_of
 from tlhelpers.models._backbones import entering, keeping_modes
 from tlhelpers.models._freezing import NORMS
 from tlhelpers.train._batches import (
@@ -132,7 +131,7 @@ def _run_checks(
     if not x.is_floating_point() or not torch.isfinite(x).all():  # what follows would fail on these
         return
     findings += _another_type(net, x)
-    if label_fault(y) and not _whole(y):
+    if label_fault(y):
         return
     _in_train_mode(net, few[0], single)
     if sizes := check_head_size(net, *few):
@@ -149,11 +148,6 @@ def _run_checks(
     if optimizer is not None:
         findings += check_parameters(net, optimizer) + (check_rates(net, optimizer) if pretrained else [])
     findings += check_first_loss(net, *few) + check_steady(net.eval(), few[0])
-
-
-def _whole(y: torch.Tensor) -> bool:
-    """Return whether labels are class indices but for their type, as int32 ones are."""
-    return label_fault(y) is None
 
 
 def _another_type(net: nn.Module, x: torch.Tensor) -> list[Finding]:
@@ -208,7 +202,7 @@ def check_inputs(x: torch.Tensor, statistics: Wanted) -> list[Finding]:
     what = f"with the weights' normalization undone, pixels run from {low:.2f} to {high:.2f}, not from 0 to 1."
     fix = "Take the transform from the weights; check ToTensor or ToDtype."
     narrow = (
-        f"{fix} Or these pictures fill little of the range, as dark or pale ones do, and 12 bits in a 16-bit file: "
+        f"{fix} Or these pictures fill little of the range, as dark or pale ones do, or 12 bits in 16-bit files: "
         "look at one; if so, stretch the whole set by one scale."
     )
     return _unless(inside and high - low > 0.6, "inputs", what, narrow if inside else fix)
@@ -441,6 +435,10 @@ def _read(batches: Batches, limit: int, name: str) -> tuple[Part, bool]:
                 break
     except Faulty as error:
         raise _Found("batches", Fault(str(error).partition("; ")[0], error.fault.cure)) from error
+    except (RuntimeError, TypeError) as error:  # as a loader says that puts rows together
+        said = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
+        cure = "Let the transform give tensors of one size: v2.Resize, v2.CenterCrop, v2.ToImage, v2.ToDtype."
+        raise _Found("batches", Fault(f"{name} fails at batch {len(xs) + 1}: {said}", cure)) from error
     if not xs:
         raise ValueError("the loader gave no batch; is the data set empty?")
     for what, parts in (("inputs", xs), ("labels", ys)):
