@@ -25,22 +25,27 @@ class Fault(NamedTuple):
     cure: str
 
     def __str__(self) -> str:
-        return f"{self.what}; {self.cure[:1].lower() + self.cure[1:]}"
+        first = self.cure.partition(" ")[0]
+        plain = first[1:] == first[1:].lower()  # a name such as BatchNorm keeps its capitals
+        return f"{self.what}; {self.cure[:1].lower() if plain else self.cure[:1]}{self.cure[1:]}"
 
 
-class Faulty(ValueError):
-    """A fault in what a loader gave or a network answered."""
+def refused(fault: Fault, where: str = "") -> ValueError:
+    """Return the error that tells of a fault, and where it is."""
+    return ValueError(f"{where}: {fault}" if where else str(fault))
 
-    def __init__(self, fault: Fault, where: str = "") -> None:
-        super().__init__(f"{where}: {fault}" if where else str(fault))
-        self.fault = fault
+
+def fault_of(error: ValueError) -> Fault:
+    """Return the fault that an error tells of, as ``<what>; <cure>``."""
+    what, _, cure = str(error).partition("; ")
+    return Fault(what.rstrip("."), cure[:1].upper() + cure[1:] or "Look at it by hand.")
 
 
 def pairs(batches: Batches, name: str) -> Iterator[Part]:
     """Yield inputs ``[B, ...]`` and labels ``[B, ...]`` of each batch, as tensors.
 
     Raises:
-        Faulty: at the first batch that is no such pair.
+        ValueError: at the first batch that is no such pair.
     """
     for number, batch in enumerate(batches, start=1):
         yield pair(batch, f"batch {number} of {name}")
@@ -50,34 +55,34 @@ def pair(batch: Any, where: str) -> Part:
     """Return a batch as two tensors with as many rows.
 
     Raises:
-        Faulty: when it is a mapping, one tensor, one row of a data set, or has another number of parts.
+        ValueError: when it is a mapping, one tensor, one row of a data set, or has another number of parts.
     """
     if isinstance(batch, Mapping):
         cure = "Give pairs (x, y): a collate_fn that returns two of these values."
-        raise Faulty(Fault(f"a mapping with the keys {list(batch)[:6]}", cure), where)
+        raise refused(Fault(f"a mapping with the keys {list(batch)[:6]}", cure), where)
     if not isinstance(batch, (tuple, list)):
         kind = (
             f"{type(batch).__name__} of shape {tuple(batch.shape)}"
             if hasattr(batch, "shape")
             else repr(batch)[:60]
         )
-        raise Faulty(
+        raise refused(
             Fault(f"{kind}, alone", "Give pairs (x, y), inputs and labels: a list such as [(x, y)]."), where
         )
     if len(batch) != 2:
         kinds = ", ".join(type(part).__name__ for part in batch[:6])
-        raise Faulty(Fault(f"{len(batch)} parts ({kinds})", "Give two, inputs and labels (x, y)."), where)
+        raise refused(Fault(f"{len(batch)} parts ({kinds})", "Give two, inputs and labels (x, y)."), where)
     x, y = batch
     if isinstance(x, Mapping):
         cure = "Give one tensor: wrap the network so that it takes its inputs apart."
-        raise Faulty(Fault(f"the inputs are a mapping with the keys {list(x)[:6]}", cure), where)
+        raise refused(Fault(f"the inputs are a mapping with the keys {list(x)[:6]}", cure), where)
     if not isinstance(y, (list, tuple)) and np.ndim(y) == 0:
         cure = "Put the data set in a loader: tl.data.loader, or DataLoader(data_set, batch_size=32)."
-        raise Faulty(Fault(f"one row with the label {_short(y)}, not a batch", cure), where)
+        raise refused(Fault(f"one row with the label {_short(y)}, not a batch", cure), where)
     x, y = as_tensor(x, "inputs", where), as_tensor(y, "labels", where)
     if x.ndim == 0 or len(x) != len(y):
         cure = "Give one label a row of inputs."
-        raise Faulty(Fault(f"inputs have shape {tuple(x.shape)} and labels {tuple(y.shape)}", cure), where)
+        raise refused(Fault(f"inputs have shape {tuple(x.shape)} and labels {tuple(y.shape)}", cure), where)
     return x, y
 
 
@@ -85,14 +90,14 @@ def as_tensor(values: Any, what: str, where: str = "") -> torch.Tensor:
     """Return numbers as a tensor, in their order; a tensor as it is.
 
     Raises:
-        Faulty: when they are names or other objects.
+        ValueError: when they are names or other objects.
     """
     if isinstance(values, torch.Tensor):
         return values
     try:
         rows = values if isinstance(values, (np.ndarray, pd.DataFrame)) else in_order(values, what)
     except ValueError as error:
-        raise Faulty(Fault(*str(error).split("; ", 1)), where) from error
+        raise refused(fault_of(error), where) from error
     try:
         if isinstance(rows, list) and rows and isinstance(rows[0], torch.Tensor):
             return torch.stack([torch.as_tensor(row) for row in rows])
@@ -100,11 +105,11 @@ def as_tensor(values: Any, what: str, where: str = "") -> torch.Tensor:
         if array.dtype == object:  # such as pandas' own whole numbers
             array = np.asarray(array.tolist())
     except (ValueError, RuntimeError, TypeError) as error:
-        raise Faulty(Fault(f"{what} differ in shape from row to row", "Bring all to one."), where) from error
+        raise refused(Fault(f"{what} differ in shape from row to row", "Bring all to one."), where) from error
     if array.dtype.kind not in "biuf":
         first = next((row for row in array.reshape(-1).tolist() if not isinstance(row, (int, float))), None)
         cure = "Give numbers: names, numbers = np.unique(values, return_inverse=True) numbers names."
-        raise Faulty(Fault(f"{what} are no numbers, first {_short(first)}", cure), where)
+        raise refused(Fault(f"{what} are no numbers, first {_short(first)}", cure), where)
     if array.dtype.kind == "u" and array.dtype != np.uint8:  # torch computes little with these
         array = array.astype(np.int64)
     return torch.from_numpy(np.array(array, order="C"))

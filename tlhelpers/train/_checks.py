@@ -24,10 +24,10 @@ from tlhelpers.models._freezing import NORMS
 from tlhelpers.train._batches import (
     Batches,
     Fault,
-    Faulty,
     Part,
     as_input,
     as_tensor,
+    fault_of,
     forward_fault,
     label_fault,
     not_finite,
@@ -433,8 +433,8 @@ def _read(batches: Batches, limit: int, name: str) -> tuple[Part, bool]:
             single = single or len(x) == 1
             if rows >= limit:
                 break
-    except Faulty as error:
-        raise _Found("batches", Fault(str(error).partition("; ")[0], error.fault.cure)) from error
+    except ValueError as error:
+        raise _Found("batches", fault_of(error)) from error
     except (RuntimeError, TypeError) as error:  # as a loader says that puts rows together
         said = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
         cure = "Let the transform give tensors of one size: v2.Resize, v2.CenterCrop, v2.ToImage, v2.ToDtype."
@@ -453,8 +453,7 @@ def _tensor(values: Any, what: str) -> torch.Tensor:
     try:
         return as_tensor(values, what).cpu()
     except ValueError as error:
-        fault = error.fault if isinstance(error, Faulty) else Fault(str(error).rstrip("."), "Give a tensor.")
-        raise _Found(what, fault) from error
+        raise _Found(what, fault_of(error)) from error
 
 
 def _class_indices(y: Any, whose: str = "") -> torch.Tensor:

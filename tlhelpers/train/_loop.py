@@ -24,7 +24,6 @@ from tlhelpers.models._backbones import evaluating
 from tlhelpers.train._batches import (
     Batches,
     Fault,
-    Faulty,
     Part,
     as_input,
     as_tensor,
@@ -35,6 +34,7 @@ from tlhelpers.train._batches import (
     output_fault,
     pairs,
     range_fault,
+    refused,
     shares,
     spoiled,
 )
@@ -315,7 +315,7 @@ def _warn_of_fall(schedule: Any, rates: list[list[list[float]]], epochs: int) ->
     warnings.warn(
         f"{type(schedule).__name__}, stepped after each batch, let a learning rate fall from "
         f"{peak[step, group]:.1e} to {path[step, group]:.1e} by batch {before + step} of {total}, with {left} "
-        "still to come. If it counts epochs, give it as scheduler=.",
+        f"still to come. If it counts epochs, give it as scheduler=; else make it for {total} steps.",
         stacklevel=3,
     )
     return True
@@ -383,7 +383,7 @@ def _moves(optimizer: torch.optim.Optimizer) -> bool:
 def _logits_of(net: nn.Module, x: torch.Tensor, where: str) -> torch.Tensor:
     out = asked(net, x, where)
     if fault := output_fault(out, len(x)):
-        raise Faulty(fault, where)
+        raise refused(fault, where)
     return out
 
 
@@ -394,13 +394,13 @@ def _targets(y: torch.Tensor, classes: int, where: str, soft: bool = False) -> t
     if soft and shares(y):
         if y.shape[1] != classes:
             cure = "Give a share of each output."
-            raise Faulty(Fault(f"labels have shape {tuple(y.shape)} for {classes} outputs", cure), where)
+            raise refused(Fault(f"labels have shape {tuple(y.shape)} for {classes} outputs", cure), where)
         return y
     if fault := label_fault(y):
-        raise Faulty(fault, where)
+        raise refused(fault, where)
     y = y.long()
     if fault := range_fault(y, classes):
-        raise Faulty(fault, where)
+        raise refused(fault, where)
     return y
 
 
@@ -450,14 +450,14 @@ def _logits(net: nn.Module, batches: Batches) -> tuple[torch.Tensor, torch.Tenso
         for number, (x, y) in enumerate(pairs(batches, "those to predict"), start=1):
             where = f"batch {number} of those to predict"
             if y.ndim != 1:
-                raise Faulty(label_fault(y) or Fault(f"labels have shape {tuple(y.shape)}", "Give [B]."), where)
+                raise refused(label_fault(y) or Fault(f"labels have shape {tuple(y.shape)}", "Give [B]."), where)
             logits = _logits_of(net, as_input(x, net), where).float().cpu()
             if not torch.isfinite(logits.softmax(dim=1)).all():
                 raise ValueError(f"{where}: probabilities hold NaN or infinity; {_why_not_finite(net, x)}")
             outputs.append(logits)
             labels.append(y.cpu())
     if not outputs:
-        raise ValueError("the loader gave no batch; is the set empty?")
+        raise ValueError("the loader gave no batch; is the set empty? A generator is, once it was read.")
     return torch.cat(outputs), torch.cat(labels)
 
 

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from tlhelpers._machine import device_of
 from tlhelpers.models._backbones import evaluating
 from tlhelpers.train._batches import (
-    Faulty,
     as_tensor,
     asked,
     in_type_of,
@@ -24,6 +23,7 @@ from tlhelpers.train._batches import (
     not_finite,
     output_fault,
     range_fault,
+    refused,
 )
 
 Weights = dict[str, torch.Tensor]
@@ -69,7 +69,7 @@ def fisher(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None, seed:
     if not trained:
         raise ValueError("no parameter is trained, so none can be held; unfreeze a part first.")
     if y is not None and (fault := label_fault(y)):
-        raise Faulty(fault)
+        raise refused(fault)
     if rows := not_finite(x):
         raise ValueError(f"examples: {rows}; look at the files of these rows.")
     device, generator = device_of(net), torch.Generator().manual_seed(seed)
@@ -80,7 +80,7 @@ def fisher(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None, seed:
             if fault := output_fault(out, 1) or (
                 range_fault(y, out.shape[1]) if y is not None and not i else None
             ):
-                raise Faulty(fault)
+                raise refused(fault)
             log_p = out[0].log_softmax(dim=0)
             drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).item()
             label = int(drawn if y is None else y[i])
