@@ -149,10 +149,10 @@ def _shape_cure(y: torch.Tensor) -> str:
     if y.ndim == 2 and y.shape[1] == 1:
         return f"Give [B], one class index a row: y.reshape(-1){'' if _whole_type(y) else '.long()'}."
     if y.ndim == 2 and len(y) and y.shape[1]:
-        if shares(y):
-            return "Give [B], one class index a row: y.argmax(1) takes the likeliest class."
         if bool(((y == 0) | (y == 1)).all()) and bool((y.sum(1) == 1).all()):
             return "Give [B], one class index a row: y.argmax(1), as these are one-hot."
+        if shares(y):
+            return "Give [B], one class index a row: y.argmax(1) takes the likeliest class."
         return "Give [B], one class index a row. Several classes a row need another loss than cross-entropy."
     return "Give [B], one class index a row."
 
@@ -241,7 +241,12 @@ def asked(net: nn.Module, x: torch.Tensor, where: str) -> Any:
 def forward_fault(net: nn.Module, x: torch.Tensor, error: Exception) -> Fault:
     """Return what a network said as it failed on inputs, and the likely cause."""
     said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return Fault(f"the network fails on inputs {x.dtype} {tuple(x.shape)}: {said}", _forward_cure(net, x, said))
+    if not isinstance(error, RuntimeError):
+        said = f"{type(error).__name__}, {said}"
+    what = f"the network fails on inputs {x.dtype} {tuple(x.shape)}: {said}"
+    if not isinstance(error, (RuntimeError, ValueError, AssertionError, IndexError)):
+        return Fault(what, "Call it on one batch by hand, and read the whole report.")
+    return Fault(what, _forward_cure(net, x, said))
 
 
 def _forward_cure(net: nn.Module, x: torch.Tensor, said: str) -> str:

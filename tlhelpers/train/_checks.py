@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -139,8 +140,12 @@ def _run_checks(
         return
     if val is not None:
         held, _ = _read(val, limit, "val")
-        findings += check_inputs(held[0], wanted) + check_copies(x, held[0])
+        findings += check_inputs(held[0], wanted)
+        if not held[0].is_floating_point() or not torch.isfinite(held[0]).all():
+            return
+        findings += check_copies(x, held[0])
         _class_indices(held[1], "the held-out ")
+        findings += _label_type(held[1], "the held-out ")
         if fault := range_fault(held[1], _logits(net, few[0]).shape[1]):
             raise _Found("head_size", Fault(f"the held-out {fault.what}", fault.cure))
         findings += check_labels_fit(net, (x, y), held) if pretrained else []
@@ -148,6 +153,12 @@ def _run_checks(
     if optimizer is not None:
         findings += check_parameters(net, optimizer) + (check_rates(net, optimizer) if pretrained else [])
     findings += check_first_loss(net, *few) + check_steady(net.eval(), few[0])
+
+
+def _label_type(y: torch.Tensor, whose: str = "") -> list[Finding]:
+    what = f"{whose}labels are {y.dtype}, from {y.min().item()} on."
+    fix = "Write y.long(): cross-entropy wants int64; fit does it for you."
+    return _unless(y.dtype == torch.int64, "labels", what, fix)
 
 
 def _another_type(net: nn.Module, x: torch.Tensor) -> list[Finding]:
@@ -160,9 +171,9 @@ def _in_train_mode(net: nn.Module, x: torch.Tensor, single: bool) -> None:
     """Call the network as a training loop does, and on one image where the loader has such a batch."""
     with untouched(net):
         net.train()
-        _outputs(net, x, " in train mode")
+        _outputs(net, x, "in train mode ")
         if single and len(x) > 1:
-            _outputs(net, x[:1], " in train mode, on a batch of one image, as the loader has it")
+            _outputs(net, x[:1], "in train mode, on a batch of one image such as the loader has, ")
 
 
 def wanted_statistics(net: nn.Module, transform: Any = None) -> Wanted:
@@ -224,8 +235,8 @@ def _channels_fix(x: torch.Tensor, wanted: int) -> str:
 @_told
 def check_head_size(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding]:
     """Compare the outputs of ``net`` with the labels: every label needs one, and few should stand idle."""
-    y = _class_indices(y)
-    out, classes = _answer(net, _tensor(x, "inputs")), int(y.max()) + 1
+    x, y = _matched(x, y)
+    out, classes = _answer(net, x), int(y.max()) + 1
     what = f"the outputs have shape {tuple(out.shape)}, and labels go up to {classes - 1}."
     if fault := output_fault(out, len(out)):
         return [Finding("head_size", what, fault.cure)]
@@ -242,11 +253,7 @@ def check_labels(y: torch.Tensor, batch: int = 32) -> list[Finding]:
     y = _tensor(y, "labels")
     if fault := label_fault(y):
         return [Finding("labels", f"{fault.what}.", fault.cure)]
-    findings = []
-    if y.dtype != torch.int64:
-        fix = "Write y.long(): cross-entropy wants int64; fit does it for you."
-        findings.append(Finding("labels", f"labels are {y.dtype}, from {y.min().item()} on.", fix))
-        y = y.long()
+    findings, y = _label_type(y), y.long()
     if int(y.max()) > 10 * len(y) + 1000:  # one count a class would not fit into memory
         what = f"labels go up to {int(y.max())}, among {len(y)} images."
         fix = "Number the classes from 0: names, y = np.unique(y, return_inverse=True)."
@@ -291,7 +298,7 @@ def check_labels_fit(net: nn.Module, train: Part, held: Part, k: int = 5) -> lis
 
     Where either part has one class or one image only, there is nothing to ask.
     """
-    (x, y), (x_held, y_held) = ((_tensor(x, "inputs"), _class_indices(y)) for x, y in (train, held))
+    (x, y), (x_held, y_held) = (_matched(*part) for part in (train, held))
     if len(y.unique()) < 2 or len(y_held.unique()) < 2:
         return []
     a, b = _features(net, x), _features(net, x_held)
@@ -352,11 +359,10 @@ def check_rates(net: nn.Module, optimizer: torch.optim.Optimizer, factor: float 
 @_told
 def check_first_loss(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding]:
     """Compare the loss before the first step with ln C, that of a head which knows nothing."""
-    y, logits = _class_indices(y), _logits(net, _tensor(x, "inputs"))
+    x, y = _matched(x, y)
+    logits = _logits(net, x)
     if fault := range_fault(y, logits.shape[1]):
         raise _Found("head_size", fault)
-    if len(y) != len(logits):
-        raise _Found("labels", Fault(f"there are {len(y)} labels for {len(logits)} images", "Give one each."))
     loss, chance = nn.functional.cross_entropy(logits, y).item(), math.log(logits.shape[1])
     what = f"the loss before training is {loss:.2f}, and ln {logits.shape[1]} is {chance:.2f}."
     return _unless(loss < 1.6 * chance, "first_loss", what, "Look at the scale of inputs and of head weights.")
@@ -434,7 +440,8 @@ def _read(batches: Batches, limit: int, name: str) -> tuple[Part, bool]:
             if rows >= limit:
                 break
     except ValueError as error:
-        raise _Found("batches", fault_of(error)) from error
+        fault = fault_of(error)
+        raise _Found("labels" if re.search(": (labels|inputs have)", fault.what) else "batches", fault) from error
     except (RuntimeError, TypeError) as error:  # as a loader says that puts rows together
         said = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
         cure = "Let the transform give tensors of one size: v2.Resize, v2.CenterCrop, v2.ToImage, v2.ToDtype."
@@ -454,6 +461,17 @@ def _tensor(values: Any, what: str) -> torch.Tensor:
         return as_tensor(values, what).cpu()
     except ValueError as error:
         raise _Found(what, fault_of(error)) from error
+
+
+def _matched(x: Any, y: Any) -> Part:
+    """Return images and class indices, one an image."""
+    x, y = _tensor(x, "inputs"), _class_indices(y)
+    if x.ndim == 0 or len(x) != len(y):
+        fault = Fault(
+            f"inputs have shape {tuple(x.shape)} and labels {tuple(y.shape)}", "Give one label an image."
+        )
+        raise _Found("labels", fault)
+    return x, y
 
 
 def _class_indices(y: Any, whose: str = "") -> torch.Tensor:
@@ -480,10 +498,10 @@ def _answers(net: nn.Module, x: torch.Tensor, how: str = "") -> list[Any]:
             raise
         except Exception as error:  # whatever a network says as it fails is the finding
             fault = forward_fault(net, part, error)
-            raise _Found("forward", Fault(f"{fault.what}{how}", fault.cure)) from error
+            raise _Found("forward", Fault(f"{how}{fault.what}", fault.cure)) from error
         if not isinstance(out, torch.Tensor) or out.ndim == 0 or len(out) != len(part):
             fault = output_fault(out, len(part)) or Fault("the network gives no logits", "Give logits [B, C].")
-            raise _Found("forward", Fault(f"{fault.what}{how}", fault.cure))
+            raise _Found("forward", Fault(f"{how}{fault.what}", fault.cure))
         outs.append(out)
     return outs
 
@@ -495,7 +513,7 @@ def _outputs(net: nn.Module, x: torch.Tensor, how: str = "") -> torch.Tensor:
         cure = (
             f"Load the weights anew: {name!r} holds some." if name else "Look at the scale of inputs and weights."
         )
-        raise _Found("forward", Fault(f"the network gives NaN or infinity for {len(x)} finite inputs{how}", cure))
+        raise _Found("forward", Fault(f"{how}the network gives NaN or infinity for {len(x)} finite inputs", cure))
     return outs
 
 
