@@ -170,7 +170,8 @@ def gradcam(
         KeyError: when ``stage`` is no stage.
         ValueError: when a class has no logit, or the stage is the head.
     """
-    classes = torch.from_numpy(numbers([target] if np.ndim(target) == 0 else target, "target"))
+    alone = isinstance(target, (int, float)) or getattr(target, "ndim", 1) == 0
+    classes = torch.from_numpy(numbers([target] if alone else target, "target"))
     if classes.ndim != 1 or len(classes) not in (1, len(x)) or not bool((classes == classes.long()).all()):
         raise ValueError(f"target is {classes.tolist()} for {len(x)} images; give one class, or one an image.")
     wanted = classes.long().to(x.device).expand(len(x))
