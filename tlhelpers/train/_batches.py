@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -123,6 +123,13 @@ def _short(value: object) -> str:
 def one_pass(batches: object) -> bool:
     """Return whether batches can be read once only, as those of a generator."""
     return hasattr(batches, "__next__")
+
+
+def length(batches: object) -> int | None:
+    try:
+        return len(batches) if isinstance(batches, Sized) else None
+    except TypeError:  # a loader of a stream has the method, but no length
+        return None
 
 
 def label_fault(y: torch.Tensor) -> Fault | None:
