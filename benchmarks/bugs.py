@@ -48,7 +48,7 @@ def cut(p: Profile, seed: int) -> dict[str, np.ndarray]:
     """Return the indices of the images in the train, validation and test part of a seed."""
     everything = parts.numbered(images(p).labels, images(p).classes)
     splits = tl.data.split(everything, p.n_train, p.n_val, p.n_test, seed)
-    return {name: np.array(part.images) for name, part in splits._asdict().items()}
+    return {name: parts.numbers(part) for name, part in splits._asdict().items()}
 
 
 @cache

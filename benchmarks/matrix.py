@@ -134,7 +134,8 @@ def train(p: Profile, task: str, strategy: str, labels: int, seed: int, rate: fl
     """Run one cell, at the chosen rate or at another."""
     (whole, *rest), stage, classes = described(p, task, seed)
     # Subsets are nested: the 25 lie in the 100, and those in the 400.
-    few = torch.tensor(tl.data.subset(parts.numbered(whole.labels.numpy(), classes), labels, seed).images)
+    numbered = parts.numbered(whole.labels.numpy(), classes)
+    few = torch.from_numpy(parts.numbers(tl.data.subset(numbered, labels, seed)))
     data = [Described(*(column[few] for column in whole)), *rest]
     pixels, middle, features = ([(part[kind], part.labels) for part in data] for kind in range(3))
     tl.seed_everything(seed)

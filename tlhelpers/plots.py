@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from tlhelpers._rows import in_order
 from tlhelpers.stats import Interval, interval
 
 # Okabe & Ito (2008), told apart by readers with any kind of color vision.
@@ -151,7 +152,7 @@ def dots(
     colors = {group: _pick(colors, group, COLORS.get(group, CYCLE[0])) for group in names}
     means = {}
     for row, group in enumerate(names):
-        values = np.asarray(runs[group], dtype=float)
+        values = np.asarray(in_order(runs[group], f"runs of {group!r}"), dtype=float)
         values = values[~np.isnan(values)]
         means[group] = interval(values)
         place = np.full(len(values), row + shift)
@@ -177,6 +178,8 @@ def intervals(
 ) -> Axes:
     """Draw one interval a row around its mean: a forest plot, by default with a dotted line at zero.
 
+    Where an interval has no ends, as nothing can be said of them, its mean stands alone, in gray.
+
     Args:
         differences: intervals by name.
         colors: by default green above zero, orange below, gray where the interval holds zero.
@@ -189,6 +192,8 @@ def intervals(
         (ax.axhline if upright else ax.axvline)(line, color="#333333", linestyle=":", linewidth=1.4, zorder=1)
     for row, group in enumerate(names):
         i = differences[group]
+        if not isinstance(i, Interval):
+            raise ValueError(f"{group!r} is {i!r}; give intervals, such as tl.stats.interval returns.")
         reach = [[i.mean - i.low], [i.high - i.mean]]
         color, mark = _pick(colors, group, COLORS[i.verdict]), _pick(marks, group, "D")
         ax.errorbar(
@@ -239,13 +244,23 @@ def history(runs: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def image_grid(
-    images: Sequence[Image.Image | np.ndarray], titles: Sequence[str], columns: int = 4, side: float = 1.7
+    images: Iterable[Image.Image | np.ndarray], titles: Iterable[str], columns: int = 4, side: float = 1.7
 ) -> Figure:
     """Draw images in a grid, each under its title.
 
+    Args:
+        images: pictures, or arrays ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]``, in any container; they are taken in
+            their order, and titles likewise.
+
     Raises:
-        ValueError: when there are not as many titles as images, or none.
+        ValueError: when there are not as many titles as images, none, or no column; or when an image has another
+            shape.
     """
+    if isinstance(images, Image.Image):
+        raise ValueError("images is one image; give a list, as [image].")
+    images, titles = in_order(images, "images"), in_order(titles, "titles")
+    if columns < 1:
+        raise ValueError(f"columns={columns}; give 1 or more.")
     if not len(images) or len(images) != len(titles):
         raise ValueError(f"{len(images)} images and {len(titles)} titles; give as many of both, at least one.")
     rows = -(-len(images) // columns)
@@ -254,6 +269,9 @@ def image_grid(
         ax.axis("off")
     for ax, image, title in zip(axes.flat, images, titles, strict=False):
         values = np.asarray(image)
+        if not (values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (1, 3, 4))):
+            first = " Channels stand first: .permute(1, 2, 0)." if values.ndim == 3 else ""
+            raise ValueError(f"image {title!r} has shape {values.shape}; give [H, W] or [H, W, 3].{first}")
         # Without limits matplotlib would stretch the contrast of each gray image by itself.
         limits = {"vmin": 0, "vmax": 255} if values.dtype == np.uint8 else {}
         ax.imshow(values, cmap="gray", **limits)

@@ -2,33 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, special, stats
 from sklearn import metrics
+from tqdm.auto import tqdm
+
+from tlhelpers import _rows
 
 METRICS = ("accuracy", "balanced_accuracy", "auroc")
+#: Independent images that an interval over test images needs. With fewer, in simulations (accuracy 0.7, level
+#: 0.95), it held the truth in more or less than 93 to 97 of 100 samples; for AUROC, with less than twice as many.
+LEAST = {"accuracy": 10, "balanced_accuracy": 10, "auroc": 20}
+#: The same for groups of images, whose spread must be seen, too.
+LEAST_GROUPS = {"accuracy": 15, "balanced_accuracy": 15, "auroc": 20}
+#: And in each class, for the scores that give every class the same weight.
+LEAST_IN_CLASS = {"accuracy": 1, "balanced_accuracy": 2, "auroc": 3}
+#: Degrees of freedom that it needs: with fewer, one group or one small class decides.
+LEAST_FREEDOM = 4
+#: Where fewer groups than this make up the spread that was seen (few are wrong, say), it is not trusted alone.
+FEW = {"accuracy": 5, "balanced_accuracy": 5, "auroc": 8}
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over ``n`` runs with the ends of its interval; ``p`` only for a comparison."""
+    """A mean over ``n`` runs with the ends of its interval; ``p`` only for a comparison.
+
+    Where too little was seen for ends, both are NaN and ``why`` says in a few words what is missing.
+    """
 
     mean: float
     low: float
     high: float
     n: int
     p: float | None = None
+    why: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether the interval has ends."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    def rounded(self, digits: int = 4) -> list[float | str | None]:
+        """Return ``[mean, low, high]`` for JSON, which has no NaN: ``[mean, None, None, why]`` without ends."""
+        mean = None if math.isnan(self.mean) else round(float(self.mean), digits)
+        if not self.known:
+            return [mean, None, None, self.why]
+        return [mean, round(float(self.low), digits), round(float(self.high), digits)]
 
     def __str__(self) -> str:
         return f"{self:.3f}"
 
     def __format__(self, spec: str) -> str:
-        """Format all three numbers alike: ``f"{i:+.3f}"`` gives ``+0.012 [+0.003, +0.021]``."""
+        """Format all three numbers alike: ``f"{i:+.3f}"`` gives ``+0.012 [+0.003, +0.021]``.
+
+        Without ends it gives ``+0.012 [cannot be estimated: 3 groups in all; 10 are needed]``.
+        """
         spec = spec or ".3f"
+        if not self.known:
+            return f"{self.mean:{spec}} [cannot be estimated{': ' * bool(self.why)}{self.why}]"
         return f"{self.mean:{spec}} [{self.low:{spec}}, {self.high:{spec}}]"
 
     def __contains__(self, value: float) -> bool:
@@ -37,7 +74,7 @@ class Interval:
     def __mul__(self, factor: float) -> Interval:
         """Return the interval in another unit, as ``100 * i`` in points; ``-1 * i`` turns a comparison around."""
         low, high = sorted((factor * self.low, factor * self.high))
-        return Interval(factor * self.mean, low, high, self.n, self.p)
+        return Interval(factor * self.mean, low, high, self.n, self.p, self.why)
 
     __rmul__ = __mul__
 
@@ -66,30 +103,22 @@ class Interval:
         return -margin <= self.low and self.high <= margin
 
 
-def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def scores(probabilities: Any, labels: Iterable[Any]) -> dict[str, float]:
     """Return accuracy, balanced accuracy and AUROC (one against rest, averaged, for more than two classes).
 
     Args:
-        probabilities: ``[N, C]``, rows sum to 1.
-        labels: ``[N]`` class indices.
+        probabilities: ``[N, C]``, rows sum to 1; an array, tensor or table.
+        labels: ``[N]`` class indices; an array, tensor, Series or list, taken in its order.
 
     Raises:
-        ValueError: when shapes do not fit, a value is not finite, a label names no column, or a class is
-            absent: no ranking can be judged then.
+        ValueError: when shapes do not fit, a row holds no probabilities (NaN, or logits), a label names no class,
+            or a class has no label (AUROC is undefined then).
     """
-    probabilities, labels = np.asarray(probabilities, dtype=float), np.asarray(labels)
-    if probabilities.ndim != 2 or labels.shape != (len(probabilities),):
-        raise ValueError(
-            f"probabilities have shape {probabilities.shape} and labels {labels.shape}; give [N, C] and [N]."
-        )
-    if not np.isfinite(probabilities).all():
-        raise ValueError("probabilities hold NaN or infinity; look at the loss of the last epochs.")
+    probabilities, labels = _read(probabilities, labels)
     present = np.unique(labels)
     if len(present) < 2:
         raise ValueError(f"labels hold one class only ({present.tolist()}); AUROC needs two. Use another split.")
     columns = probabilities.shape[1]
-    if present.min() < 0 or present.max() >= columns:
-        raise ValueError(f"labels run from {present.min()} to {present.max()}, but there are {columns} columns.")
     if len(present) < columns:
         absent = sorted(set(range(columns)) - set(present.tolist()))
         raise ValueError(f"no label is of class {absent}, so its AUROC is undefined. Use another split.")
@@ -107,8 +136,55 @@ def scores(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
+def _read(probabilities: Any, labels: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Return probabilities ``[N, C]`` and labels ``[N]`` int64, both checked; any number of classes is present."""
+    chances, numbers = np.asarray(_on_host(probabilities), dtype=float), np.asarray(_on_host(labels))
+    if numbers.ndim == 0:
+        numbers = np.asarray(_rows.in_order(labels, "labels"))
+    if chances.ndim != 2 or numbers.shape != (len(chances),):
+        raise ValueError(
+            f"probabilities have shape {chances.shape} and labels {numbers.shape}; give [N, C] and [N]."
+        )
+    if not chances.size:
+        raise ValueError(
+            f"probabilities have shape {chances.shape}, so there is nothing to score; give a row an image."
+        )
+    if not np.isfinite(chances).all():
+        raise ValueError("probabilities hold NaN or infinity; look at the loss of the last epochs.")
+    sums = chances.sum(axis=1)
+    wrong = (chances < -1e-6).any(axis=1) | (abs(sums - 1) > 0.01)  # half precision is off by up to 0.005
+    if wrong.any():
+        row = int(wrong.argmax())
+        found = f"holds {chances[row].min():.3g}" if chances[row].min() < 0 else f"sums to {sums[row]:.3g}"
+        raise ValueError(
+            f"row {row} of the probabilities {found}; each is to hold one chance a class that together make 1. "
+            "Of logits take the softmax over the classes first."
+        )
+    columns = chances.shape[1]
+    if numbers.dtype.kind == "f":  # 1.0 is class 1; what is no whole number is told below, by row
+        numbers = np.array([int(v) if v.is_integer() else v for v in numbers.tolist()], dtype=object)
+    if numbers.dtype.kind == "b" or all(isinstance(v, int) for v in numbers.tolist()):
+        numbers = numbers.astype(np.int64)
+    if numbers.dtype.kind in "iu" and (numbers.min() < 0 or numbers.max() >= columns):
+        start = " They seem to be counted from 1: write labels - 1." if numbers.min() == 1 else ""
+        raise ValueError(
+            f"labels run from {numbers.min()} to {numbers.max()}, but there are {columns} columns.{start}"
+        )
+    return chances, _rows.class_numbers(numbers, len(chances), [str(c) for c in range(columns)], "images")
+
+
+def _on_host(values: Any) -> Any:
+    if not hasattr(values, "detach"):
+        return values
+    values = values.detach().cpu()  # a tensor, which may have gradients and lie on a GPU
+    return values.double().numpy() if values.is_floating_point() else values.numpy()
+
+
 def interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """Return the mean and its Student t interval over independent runs.
+
+    Runs that all agree give an interval without width: as where nothing is random. That is no certainty about runs
+    that could have differed.
 
     Raises:
         ValueError: for fewer than two runs, a value that is not finite, or a level outside (0, 1).
@@ -128,7 +204,9 @@ def prediction_interval(values: Sequence[float] | np.ndarray, level: float = 0.9
 def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval:
     """Return the mean of ``a - b`` over runs that share seed and split, its t interval and the p value.
 
-    Pairing takes out what both share, the luck of the split.
+    Pairing takes out what both share, the luck of the split. Where all differences are the same the interval has
+    no width, and p is 0, or 1 for no difference: the t test has seen no spread to measure by, so read it as "in
+    each of the n runs", not as certainty.
 
     Raises:
         ValueError: when the lengths differ or there are fewer than two pairs.
@@ -143,46 +221,154 @@ def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, lev
     return replace(interval(difference, level), p=p)
 
 
-def bootstrap(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    ties: np.ndarray | None = None,
-    *,
-    draws: int = 400,
-    seed: int = 0,
-    level: float = 0.95,
+def score_intervals(
+    probabilities: Any, labels: Iterable[Any], ties: Iterable[Any] | None = None, *, level: float = 0.95
 ) -> dict[str, Interval]:
-    """Return the scores of :func:`scores`, each with its percentile interval (Efron 1979).
+    """Return the scores of :func:`scores`, each with an interval: what other test images might have given.
 
-    It tells what other test images of the same kind might have given this very network. Images are drawn with
-    replacement within their class; with ``ties`` whole groups are, among those that hold the same classes, for
-    the images of a group are not independent. A score without a miss gets an interval without width.
+    The network is held fixed. The truth that an interval is to hold is, for accuracy, the chance of a right answer
+    on one more image, its class drawn as those here were; for balanced accuracy and AUROC the score over endlessly
+    many images of each class, with the share of each class held as it is here. Images of one group are not
+    independent, so groups are what is counted.
+
+    The spread of whole groups around their class gives the standard error (of AUROC by DeLong et al. 1988). It
+    says how many independent images the test is worth (Korn & Graubard 1998), and the interval is the binomial one
+    for so many (mid-P, Lancaster 1961): it has width where every image was right, too. With less than
+    :data:`LEAST` images, :data:`LEAST_GROUPS` groups or :data:`LEAST_IN_CLASS` of them in a class, there is a
+    reason in place of ends: :attr:`Interval.why`.
 
     Args:
-        probabilities: ``[N, C]``.
-        labels: ``[N]``.
-        ties: group of each image ``[N]``.
+        probabilities: ``[N, C]``, rows sum to 1; an array, tensor or table.
+        labels: ``[N]`` class indices, in the order of the rows.
+        ties: group of each image ``[N]``, of any type; by default each image stands alone.
+        level: share of samples whose interval is to hold the truth.
 
     Raises:
-        ValueError: as :func:`scores`.
+        ValueError: as :func:`scores`, but for absent classes: accuracy is given, the others lack a mean, too.
+            Also when there is not one group a row, or the level is no share.
     """
-    labels, rng = np.asarray(labels), np.random.default_rng(seed)
-    whole = scores(probabilities, labels)
-    ties = np.arange(len(labels)) if ties is None else np.asarray(ties)
-    order = np.argsort(ties, kind="stable")
-    strata: dict[tuple[int, ...], list[np.ndarray]] = {}
-    for group in np.split(order, np.flatnonzero(np.diff(ties[order])) + 1):
-        strata.setdefault(tuple(np.unique(labels[group]).tolist()), []).append(group)
-    drawn_scores = []
-    for _ in range(draws):
-        picks = [(groups, rng.integers(0, len(groups), len(groups))) for groups in strata.values()]
-        drawn = np.concatenate([groups[i] for groups, pick in picks for i in pick])
-        drawn_scores.append(scores(probabilities[drawn], labels[drawn]))
-    result = {}
-    for name, value in whole.items():
-        low, high = np.quantile([of_draw[name] for of_draw in drawn_scores], ((1 - level) / 2, (1 + level) / 2))
-        result[name] = Interval(value, float(low), float(high), len(labels))
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95.")
+    probabilities, labels = _read(probabilities, labels)
+    count, classes = probabilities.shape
+    groups = np.arange(count) if ties is None else _rows.identities(ties, count)
+    groups = np.unique(groups, return_inverse=True)[1]
+    right = (probabilities.argmax(axis=1) == labels).astype(float)
+    each, of_class = np.full(count, 1 / count), np.bincount(labels, minlength=classes)
+    accuracy = _Parts("accuracy", right / count, each, np.zeros(count, np.int64), groups)
+    result = {"accuracy": _interval(accuracy, float(right.mean()), level)}
+    if not of_class.all():
+        absent = np.flatnonzero(of_class == 0).tolist()
+        named = ", ".join(map(str, absent[:5])) + " and others" * (len(absent) > 5)
+        why = f"no image of class{'es' * (len(absent) > 1)} {named}"
+        return result | {name: Interval(math.nan, math.nan, math.nan, count, why=why) for name in METRICS[1:]}
+    weights = 1 / (of_class[labels] * classes)
+    balanced = _Parts("balanced_accuracy", right * weights, weights, labels, groups)
+    auroc, placed = _auroc(probabilities, labels)
+    result["balanced_accuracy"] = _interval(balanced, float((right * weights).sum()), level)
+    result["auroc"] = _interval(_Parts("auroc", placed, weights, labels, groups), auroc, level)
     return result
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What each image adds to a score, the weight it has in it, its stratum and its group, all ``[N]``."""
+
+    name: str
+    adds: np.ndarray
+    weights: np.ndarray
+    strata: np.ndarray
+    groups: np.ndarray
+
+
+def _interval(parts: _Parts, score: float, level: float) -> Interval:
+    """Return the interval around a score between 0 and 1, from the spread of groups around their strata."""
+    adds, weights, strata, groups = parts.adds, parts.weights, parts.strata, parts.groups
+    count, number = len(adds), int(groups.max()) + 1
+    score = min(max(score, 0.0), 1.0)
+    # One cell for each group in each stratum.
+    cells, of_image = np.unique(strata * number + groups, return_inverse=True)
+    of_cell = cells // number
+    share, per_stratum = np.bincount(of_image, weights), np.bincount(of_cell)
+    size = np.bincount(of_cell, share**2)
+    freedom = np.bincount(of_cell, share) ** 2 / size - 1  # of each stratum, by its even-sized groups
+    of_group = np.bincount(groups, weights)
+    total_freedom = 1 / (of_group**2).sum() - 1
+    if (freedom > 0).all():
+        total_freedom = min(total_freedom, size.sum() ** 2 / (size**2 / freedom).sum())
+    if why := _missing(parts, per_stratum, total_freedom):
+        return Interval(score, math.nan, math.nan, count, why=why)
+    worth = 1 / (weights**2).sum()  # independent images, if all were
+    if parts.name != "auroc" and number == count and np.ptp(weights) == 0:
+        # Shares of independent images: classes that differ make the spread smaller than binomial, never larger.
+        return Interval(score, *_around_share(score, worth, level), count)
+    middle = np.bincount(strata, adds) / np.bincount(strata, weights)
+    # A group pulls the middle of its stratum to itself, the more of it, the larger it is (Bell & McCaffrey 2002).
+    pull = np.sqrt(1 - share / np.bincount(of_cell, share)[of_cell])
+    apart = np.bincount(groups, (adds - weights * middle[strata]) / pull[of_image], number) ** 2
+    spread, binomial = apart.sum(), score * (1 - score) / worth
+    effect = spread / binomial if binomial > 1e-12 else 0.0
+    # As if the images of a group were one: where hardly a group shows any spread, chance may hide it.
+    worst = max(worth * (of_group**2).sum(), effect)
+    carried = spread**2 / (apart**2).sum() if spread > 1e-18 else 0.0
+    doubt = max(0.0, 1 - carried / FEW[parts.name])
+    effect = (1 - doubt) * effect + doubt * worst
+    tails = stats.norm.ppf((1 + level) / 2) / stats.t.ppf((1 + level) / 2, total_freedom)
+    return Interval(score, *_around_share(score, worth / effect * tails**2, level), count)
+
+
+def _missing(parts: _Parts, per_stratum: np.ndarray, freedom: float) -> str:
+    """Return what an interval lacks, in a few words; empty where it lacks nothing."""
+    number = int(parts.groups.max()) + 1
+    what = "image" if number == len(parts.groups) else "group"
+    least = (LEAST if what == "image" else LEAST_GROUPS)[parts.name]
+    if number < least:
+        return f"{number} {what}{'s' * (number != 1)} in all; {least} are needed"
+    least = LEAST_IN_CLASS[parts.name]
+    if (per_stratum < least).any():
+        rare = int(per_stratum.argmin())
+        held = int(per_stratum[rare])
+        return f"class {rare} has {held} {what}{'s' * (held != 1)}; {least} of each class are needed"
+    if freedom < LEAST_FREEDOM:
+        small = int(per_stratum.argmin())
+        few = f"{per_stratum[small]} {what}s of class {small}"
+        return f"{few} decide" if parts.name != "accuracy" else f"{number} groups of very uneven size"
+    return ""
+
+
+def _around_share(share: float, count: float, level: float) -> tuple[float, float]:
+    """Return the mid-P interval of a share of ``count`` independent trials, which need not be whole."""
+    hits, tail = share * count, (1 - level) / 2
+
+    def as_many(chance: float) -> float:
+        """The probability of more hits, and half of that of as many."""
+        from_here = special.betainc(hits, count - hits + 1, chance) if hits > 0 else 1.0
+        return (from_here + (special.betainc(hits + 1, count - hits, chance) if share < 1 else 0.0)) / 2
+
+    low = optimize.brentq(lambda chance: as_many(chance) - tail, 0, 1) if hits > 0 else 0.0
+    high = optimize.brentq(lambda chance: as_many(chance) - 1 + tail, 0, 1) if share < 1 else 1.0
+    return float(low), float(high)
+
+
+def _auroc(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return AUROC as :func:`scores` does, and what each image adds to it ``[N]`` (placement values, DeLong 1988).
+
+    One column is ranked once, so 1,000 classes take seconds.
+    """
+    count, classes = probabilities.shape
+    if classes > 2:
+        probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
+    columns = [1] if classes == 2 else range(classes)
+    score, adds = 0.0, np.zeros(count)
+    for column in tqdm(columns, "AUROC", leave=False, disable=count * classes < 1_000_000):
+        own, chances = labels == column, probabilities[:, column]
+        ranks, hits = stats.rankdata(chances), int(own.sum())
+        above = (ranks[own] - stats.rankdata(chances[own])) / (count - hits)
+        below = 1 - (ranks[~own] - stats.rankdata(chances[~own])) / hits
+        score += above.mean() / len(columns)
+        adds[own] += above / (hits * len(columns))
+        adds[~own] += below / ((count - hits) * len(columns))
+    return float(score), adds
 
 
 def table(runs: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = METRICS) -> pd.DataFrame:

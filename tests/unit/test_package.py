@@ -27,7 +27,7 @@ FLOORS = {
     "_rows": set(),
     "profile": {"_paths"},
     "stats": {"_rows"},
-    "plots": {"stats"},
+    "plots": {"_rows", "stats"},
     "data": {"_paths", "_rows", "profile"},
     "models": {"_paths", "_rows", "_machine", "data"},
     "train": {"_paths", "_machine", "_rows", "_seed", "profile", "stats", "data", "models"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import matplotlib as mpl
@@ -390,3 +391,54 @@ class TestImageGrid:
     def test_gray_is_shown_as_it_is(self) -> None:
         figure = plots.image_grid([np.full((4, 4), 200, np.uint8)], ["bright"], columns=1)
         assert figure.axes[0].images[0].get_clim() == (0, 255)
+
+    def test_images_and_titles_are_taken_in_their_order(self) -> None:
+        images = [np.full((2, 2), value, np.uint8) for value in (1, 2, 3)]
+        for kind in (iter, tuple, lambda rows: pd.Series(list(rows), index=[2, 0, 1])):
+            axes = plots.image_grid(kind(images), kind(["a", "b", "c"])).axes
+            assert [(ax.get_title(), int(ax.images[0].get_array()[0, 0])) for ax in axes[:3]] == [
+                ("a", 1), ("b", 2), ("c", 3),
+            ]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("images", "titles", "message"),
+        [
+            ([np.zeros((2, 2))] * 3, "abc", "titles is one string, 'abc'"),
+            (Image.new("L", (4, 4)), ["a"], "images is one image; give a list"),
+            ([np.zeros((3, 5, 5))], ["a"], r"image 'a' has shape \(3, 5, 5\); .*permute\(1, 2, 0\)"),
+            ([np.zeros(4)], ["a"], r"image 'a' has shape \(4,\)"),
+        ],
+    )
+    def test_what_is_no_list_or_no_image_is_named(self, images: object, titles: object, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            plots.image_grid(images, titles)
+
+    def test_there_is_a_column(self) -> None:
+        with pytest.raises(ValueError, match="columns=0"):
+            plots.image_grid([np.zeros((2, 2))], ["a"], columns=0)
+
+
+class TestNothingToSay:
+    UNKNOWN = Interval(0.8, float("nan"), float("nan"), 3)
+
+    @pytest.mark.parametrize("upright", [True, False])
+    def test_a_mean_without_ends_stands_alone_in_gray(self, upright: bool) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            ax = plots.intervals({"one": self.UNKNOWN, "two": Interval(0.5, 0.4, 0.6, 3)}, upright=upright)
+            ax.figure.canvas.draw()
+        mark = ax.containers[0].lines[0]
+        assert mark.get_xydata()[0].tolist() == ([0, 0.8] if upright else [0.8, 0])
+        assert to_hex(mark.get_color()).upper() == plots.COLORS["open"]
+        bars = [bar.lines[2][0].get_segments()[0].size for bar in ax.containers]
+        assert bars == [0, 4]
+
+    def test_what_is_no_interval_is_named(self) -> None:
+        with pytest.raises(ValueError, match=r"'one' is 0.8; give intervals"):
+            plots.intervals({"one": 0.8})
+
+    def test_runs_come_in_any_container(self) -> None:
+        runs = [0.7, 0.8, 0.75]
+        for kind in (iter, tuple, np.array, lambda rows: pd.Series(rows, index=[2, 0, 1])):
+            ax = plots.dots({"frozen": kind(runs)})
+            assert ax.lines[0].get_xdata().tolist() == runs

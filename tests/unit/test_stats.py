@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -169,6 +171,31 @@ class TestInterval:
         found = Interval(0.5, 0.4, 0.6, 5)
         assert 0.4 in found and 0.5 in found and 0.6 in found
         assert 0.39 not in found and 0.61 not in found
+
+
+class TestUnknown:
+    """An interval without ends says why, and settles nothing."""
+
+    FOUND = Interval(0.8666, math.nan, math.nan, 30, why="3 groups in all; 10 are needed")
+
+    def test_it_reads_as_the_mean_and_the_reason(self) -> None:
+        assert str(self.FOUND) == "0.867 [cannot be estimated: 3 groups in all; 10 are needed]"
+        assert f"{100 * self.FOUND:+.1f}" == "+86.7 [cannot be estimated: 3 groups in all; 10 are needed]"
+        assert str(replace(self.FOUND, why="")) == "0.867 [cannot be estimated]"
+
+    def test_it_settles_nothing(self) -> None:
+        assert not self.FOUND.known and self.FOUND.verdict == "open"
+        assert self.FOUND.equivalence(1.0) == "open" and self.FOUND.within(1.0) is False
+        assert self.FOUND.words("more", "less", "same") == "same"
+        assert 0.8666 not in self.FOUND and 0 not in self.FOUND
+
+    def test_it_can_be_written_as_json(self) -> None:
+        assert json.loads(json.dumps(self.FOUND.rounded(), allow_nan=False)) == [
+            0.8666, None, None, "3 groups in all; 10 are needed",
+        ]  # fmt: skip
+        known = Interval(np.float64(0.81234), np.float64(0.799511), 0.825199, 5)
+        assert json.dumps(known.rounded()) == "[0.8123, 0.7995, 0.8252]" and known.known
+        assert known.rounded(1) == [0.8, 0.8, 0.8]
 
 
 class TestPredictionInterval:

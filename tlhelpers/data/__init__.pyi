@@ -7,12 +7,12 @@ from ._images import (
     augment_cells,
     load,
     loader,
-    open_rgb,
     split,
     splits,
     subset,
 )
 from ._own import Own, file_names, parts, read, survey, tied
+from ._pictures import open_rgb
 from ._sounds import (
     FAULTS,
     SOUND_CEILING,

@@ -5,19 +5,28 @@ The solar cells are the ELPV set (Buerhop-Lutz et al. 2018; Deitsch et al. 2019)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass, field
 from functools import lru_cache
+from multiprocessing.reduction import ForkingPickler
+from operator import index as as_index
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from sklearn.model_selection import train_test_split
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
+from tqdm import tqdm
 
+from tlhelpers._rows import check_apart, class_numbers, clean, in_order, is_missing, positions
+from tlhelpers.data import _pictures
+from tlhelpers.data._pictures import CLEAR, Deep
 from tlhelpers.profile import Profile
 
 SUFFIXES = (
@@ -26,54 +35,133 @@ SUFFIXES = (
 )  # fmt: skip
 
 
+@dataclass
+class _Range:
+    """How far the 16-bit files of a set reach, for it and its parts: looked up once, when a dark one is met."""
+
+    files: list[Path]
+    largest: int | None = None
+    where: Path | None = None
+
+    def check(self) -> None:
+        """Raise where no file of the set uses the 16 bits that it has."""
+        if self.largest is None:
+            progress = tqdm(self.files, desc="range of 16-bit files", leave=False, delay=2)
+            self.largest, self.where = _pictures.largest(progress)
+        if self.largest < CLEAR:
+            raise _pictures.undecided(self.largest, self.where, " in all 16-bit files of this set")
+
+
 @dataclass(frozen=True)
 class ImageSet(Dataset):
     """Images with one label each; item ``i`` is ``(RGB image, label)``.
 
     Attributes:
-        images: 8-bit arrays ``[H, W]`` or ``[H, W, 3]``, or paths of image files.
+        images: 8-bit arrays ``[H, W]`` or ``[H, W, 3]``, or paths of image files, in the order of the labels. A
+            file is opened when its item is asked for.
         labels: int64 array ``[N]`` of class indices.
         classes: name of each class, by index.
+        white: the value in the 16-bit files that becomes 255, one for the whole set, as in :func:`open_rgb`. When
+            ``None``, that is 65,535, provided that a file of the set uses those bits.
 
     Raises:
-        ValueError: when the labels are not one whole number an image, or name no class.
+        ValueError: naming the first row whose image is neither path nor 8-bit array, or whose label is no whole
+            number or names no class; when there is not one label an image; when two classes have one name; and,
+            for an item, as :func:`open_rgb`.
+        IndexError, TypeError: when an item is asked for that is not there, or not by a whole number.
     """
 
     images: Sequence[np.ndarray | Path]
     labels: np.ndarray
     classes: tuple[str, ...]
-    white: int | None = None
+    white: int | None = field(default=None, kw_only=True)
+    _range: _Range = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        labels = np.asarray(self.labels)
-        if labels.shape != (len(self.images),):
-            raise ValueError(
-                f"labels have shape {labels.shape}, but there are {len(self.images)} images; "
-                f"give one label an image, shape ({len(self.images)},)."
-            )
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"labels are {labels.dtype}; give whole numbers, the class indices.")
-        bad = labels[(labels < 0) | (labels >= len(self.classes))]
-        if bad.size:
-            raise ValueError(f"label {bad[0]} names no class; there are {len(self.classes)}: {self.classes}.")
-        object.__setattr__(self, "labels", labels.astype(np.int64))
+        images = [_image(image, row) for row, image in enumerate(in_order(self.images, "images"))]
+        classes = _class_names(self.classes)
+        put = object.__setattr__
+        put(self, "images", images)
+        put(self, "classes", classes)
+        put(self, "labels", class_numbers(self.labels, len(images), classes, "images"))
+        put(self, "white", _pictures.checked_white(self.white))
+        put(self, "_range", _Range([image for image in images if isinstance(image, Path)]))
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return open_rgb(self.images[index]), int(self.labels[index])
+        row = self._row(index)
+        return self._opened(row)[1], int(self.labels[row])
+
+    def _row(self, index: int) -> int:
+        try:
+            row = as_index(index)
+        except TypeError:
+            row = None
+        if row is None or isinstance(index, (bool, np.bool_)):
+            raise TypeError(f"index {index!r} is no whole number; take(...) gives several images.")
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"index {row} names no image; there are {len(self)}, counted from 0.")
+        return row
+
+    def _opened(self, row: int) -> tuple[Image.Image | Deep, Image.Image]:
+        """Return an image as its file holds it, and as 8-bit RGB on the scale of the set."""
+        source = self.images[row]
+        held = _pictures.read(source)
+        if isinstance(held, Deep) and self.white is None and held.undecided:
+            self._range.check()
+        return held, _pictures.as_rgb(held, source, self.white)
 
     def rarest(self) -> tuple[str, int]:
         """Return the name of the class with the fewest images, and how many those are."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
         return self.classes[int(counts.argmin())], int(counts.min())
 
-    def take(self, indices: Sequence[int] | np.ndarray) -> ImageSet:
-        """Return the images at ``indices``, in that order, or those where a mask ``[N]`` is true."""
-        indices = np.asarray(indices)
-        indices = np.flatnonzero(indices) if indices.dtype == bool else indices.astype(int)
-        return ImageSet([self.images[i] for i in indices.tolist()], self.labels[indices], self.classes)
+    def take(self, indices: Iterable[int] | np.ndarray) -> ImageSet:
+        """Return the images at ``indices``, in that order, or those where a mask ``[N]`` is true.
+
+        Raises:
+            ValueError: when an index is no whole number from 0 or names no image, or a mask has another length.
+        """
+        rows = positions(indices, len(self))
+        part = copy(self)  # with the same range, as one scale is for the whole set
+        object.__setattr__(part, "images", [self.images[row] for row in rows.tolist()])
+        object.__setattr__(part, "labels", self.labels[rows])
+        return part
+
+
+def _image(image: Any, row: int) -> np.ndarray | Path:
+    if isinstance(image, np.ndarray) and image.ndim:
+        try:
+            _pictures.checked_array(image)
+        except ValueError as error:
+            raise ValueError(f"image {row}: {error}") from error
+        return image
+    if isinstance(image, Path):
+        return image
+    if isinstance(image, (str, os.PathLike)) and str(image).strip():
+        return Path(image)
+    if isinstance(image, str) or is_missing(image):
+        raise ValueError(f"image {row} is missing ({image!r}); give its path, or leave the row out.")
+    cure = ": np.asarray(image.convert('RGB')) is one" if isinstance(image, Image.Image) else ""
+    raise ValueError(
+        f"image {row} is of type {type(image).__name__}; give a path, or a uint8 array [H, W] or [H, W, 3]{cure}."
+    )
+
+
+def _class_names(classes: Iterable[Any]) -> tuple[str, ...]:
+    names = in_order(classes, "classes")
+    first: dict[str, str] = {}
+    for number, name in enumerate(names):
+        if not isinstance(name, str):
+            raise ValueError(f"class {number} is {name!r} ({type(name).__name__}); give its name as text.")
+        if not clean(name):
+            raise ValueError(f"class {number} has no name ({name!r}); give it one.")
+        if clean(name) in first:
+            raise ValueError(f"classes {first[clean(name)]!a} and {name!a} are one name; give each class its own.")
+        first[clean(name)] = name
+    return tuple(map(str, names))
 
 
 class Splits(NamedTuple):
@@ -82,41 +170,6 @@ class Splits(NamedTuple):
     train: ImageSet
     val: ImageSet
     test: ImageSet
-
-
-def open_rgb(source: np.ndarray | Path | str) -> Image.Image:
-    """Return an image as 8-bit RGB, whatever its file holds.
-
-    Gray is repeated over three channels, 16-bit gray is scaled from its full range, CMYK and palettes are
-    converted, what is transparent turns white, and a photo is turned upright as its EXIF tag asks.
-
-    Raises:
-        ValueError: naming the file, when it cannot be read as an image or its values need a decision.
-    """
-    if isinstance(source, np.ndarray):
-        if source.dtype != np.uint8:
-            raise ValueError(f"image array is {source.dtype}; scale it to 0..255 and convert it to uint8.")
-        if source.ndim != 2 and source.shape[2:] != (3,):
-            raise ValueError(f"image array has shape {source.shape}; give [H, W] or [H, W, 3].")
-        return Image.fromarray(source).convert("RGB")
-    try:
-        with Image.open(source) as opened:
-            image = ImageOps.exif_transpose(opened)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{source}: cannot be read as an image ({error}); delete or replace it.") from error
-    if image.mode.startswith("I;16") or image.mode == "I":
-        values = np.asarray(image, dtype=np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise ValueError(
-                f"{source}: gray values run from {values.min()} to {values.max()}, beyond 16 bits; "
-                "rescale them to 0..65535."
-            )
-        return Image.fromarray((values // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError(f"{source}: floating-point image of unknown range; save it as 8-bit gray.")
-    if image.has_transparency_data:  # files hide any color below
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA"))
-    return image.convert("RGB")
 
 
 @lru_cache(maxsize=1)
@@ -151,9 +204,16 @@ def load(name: str | Path) -> ImageSet:
 def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Splits:
     """Divide ``images`` into three disjoint parts of the given sizes, each with the same share of classes.
 
+    Args:
+        train, val, test: numbers of images, not shares.
+
     Raises:
-        ValueError: when a part would be empty, lack a class, or the parts together exceed the set.
+        ValueError: when a size is no whole number, a part would be empty, lack a class, or the parts together
+            exceed the set.
     """
+    sizes = {"train": train, "val": val, "test": test}
+    train, val, test = (_whole(part, size, "a number of images") for part, size in sizes.items())
+    seed = _whole("seed", seed, "a number", 0)
     for part, size in (("train", train), ("val", val), ("test", test)):
         if size < len(images.classes):
             raise ValueError(f"{part}={size}: a part needs at least one image of {len(images.classes)} classes.")
@@ -164,12 +224,13 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
     name, count = images.rarest()
     if count < 3:
         raise ValueError(f"class {name!r} has {count} image(s); three parts need three or more.")
-    rest, test_index = _stratified(np.arange(len(images)), images.labels, test, seed)
-    rest, val_index = _stratified(rest, images.labels, val, seed)
+    rest, test_index = _stratified(np.arange(len(images)), images, test, seed)
+    rest, val_index = _stratified(rest, images, val, seed)
     if len(rest) - train >= len(images.classes):
-        _, rest = _stratified(rest, images.labels, train, seed)
+        _, rest = _stratified(rest, images, train, seed)
     elif len(rest) > train:  # too few left over for scikit-learn to stratify
         rest = rest[_spread(images.labels[rest], len(images.classes), seed)[:train]]
+    check_apart({"train": rest, "val": val_index, "test": test_index}, np.arange(len(images)))
     splits = Splits(*(images.take(index) for index in (rest, val_index, test_index)))
     for part, chosen in splits._asdict().items():
         name, count = chosen.rarest()
@@ -178,8 +239,16 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
     return splits
 
 
-def _stratified(pool: np.ndarray, labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(train_test_split(pool, test_size=size, stratify=labels[pool], random_state=seed))
+def _stratified(pool: np.ndarray, images: ImageSet, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    labels = images.labels[pool]
+    counts = np.bincount(labels, minlength=len(images.classes))
+    if counts.min() < 2:
+        name, left = images.classes[int(counts.argmin())], counts.min()
+        raise ValueError(
+            f"class {name!r} is so rare that {left} image(s) of it would be left for two parts; make test and val "
+            "smaller, or find more."
+        )
+    return tuple(train_test_split(pool, test_size=size, stratify=labels, random_state=seed))
 
 
 def splits(p: Profile, seed: int, train: int | None = None) -> Splits:
@@ -205,11 +274,20 @@ def subset(images: ImageSet, size: int, seed: int) -> ImageSet:
     Nested subsets are what a project sees: more labels arrive, the old ones stay.
 
     Raises:
-        ValueError: when ``size`` is not from one image a class up to all.
+        ValueError: when ``size`` is no whole number, or not from one image a class up to all.
     """
+    size, seed = _whole("size", size, "a number of images"), _whole("seed", seed, "a number", 0)
     if not len(images.classes) <= size <= len(images):
         raise ValueError(f"size={size}: give a number from {len(images.classes)} to {len(images)}.")
     return images.take(_spread(images.labels, len(images.classes), seed)[:size])
+
+
+def _whole(name: str, value: Any, what: str, least: int | None = None) -> int:
+    """Return a number as int, which those of numpy are not: an int8 runs over where parts are added up."""
+    number = isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+    if not number or (least is not None and value < least):
+        raise ValueError(f"{name}={value!r}: give {what}, a whole one{'' if least is None else f' from {least}'}.")
+    return int(value)
 
 
 def _spread(labels: np.ndarray, n_classes: int, seed: int) -> np.ndarray:
@@ -251,40 +329,92 @@ def loader(
         transform: from PIL image to tensor; take it from the weights (``net.transform``).
         augment: random change of one transformed image, for training only.
         seed: of the order.
-        workers: processes that decode; 0 is right for small images.
+        workers: processes that decode; 0 is right for small images. Where they are started by "spawn", as on
+            macOS and Windows, both functions must lie in a file that can be imported.
         cache: hold every transformed image in memory (12 S² bytes each) instead of decoding it again in each
             epoch; with ``augment`` the random change is still new each time.
 
     Raises:
-        ValueError: when ``images`` is empty, or ``cache`` is asked of several workers, whose memory is apart.
+        ValueError: when ``images`` is empty, a number is out of range, no function is given, or ``cache`` is asked
+            of several workers, whose memory is apart. While batches are drawn: naming the image, when it cannot
+            be read, or what comes of it is no tensor or has another shape than its neighbors; and when a function
+            cannot be sent to the workers.
     """
+    batch_size = _whole("batch_size", batch_size, "a number of images", 1)
+    workers = _whole("workers", workers, "a number of processes", 0)
+    seed = _whole("seed", seed, "a number")
     if len(images) == 0:
         raise ValueError("the image set is empty; there is nothing to load.")
+    for step, function in (("transform", transform), ("augment", augment)):
+        if not callable(function) and (function is not None or step == "transform"):
+            raise ValueError(f"{step}={function!r} cannot be called; give a function, such as net.transform.")
     if cache and workers:
         raise ValueError(f"cache=True with workers={workers}: cached images need workers=0.")
-    kept: dict[int, torch.Tensor] = {}
-
-    def prepare(index: int) -> torch.Tensor:
-        if index in kept:
-            return kept[index]
-        tensor = transform(open_rgb(images.images[index]))
-        if cache:
-            kept[index] = tensor
-        return tensor
-
-    def collate(indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        tensors = [prepare(index) for index in indices]
-        if augment is not None:
-            tensors = [augment(tensor) for tensor in tensors]
-        return torch.stack(tensors), torch.from_numpy(images.labels[indices])
-
     return DataLoader(
         range(len(images)),  # type: ignore[arg-type]  # anything with len() and [] serves as a data set
         batch_size=batch_size,
         shuffle=shuffle,
         num_workers=workers,
-        collate_fn=collate,
+        collate_fn=_Batches(images, transform, augment, {} if cache else None),
         generator=torch.Generator().manual_seed(seed),
         # A last batch of one image gives BatchNorm nothing to normalize with.
         drop_last=shuffle and len(images) > batch_size and len(images) % batch_size == 1,
     )
+
+
+@dataclass
+class _Batches:
+    """Make a batch of the images with the given indices; a class, as a function inside another cannot be sent."""
+
+    images: ImageSet
+    transform: Callable[[Image.Image], torch.Tensor]
+    augment: Callable[[torch.Tensor], torch.Tensor] | None
+    kept: dict[int, torch.Tensor] | None
+
+    def __call__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        tensors = [self._prepared(index) for index in indices]
+        if self.augment is not None:
+            tensors = [
+                self._checked("augment", index, self.augment(x)) for index, x in zip(indices, tensors, strict=True)
+            ]
+        for index, x in zip(indices, tensors, strict=True):
+            if x.shape != tensors[0].shape:
+                raise ValueError(
+                    f"{self._name(index)} became {list(x.shape)} and {self._name(indices[0])} "
+                    f"{list(tensors[0].shape)}; a batch needs one shape: let the transform resize and crop."
+                )
+        return torch.stack(tensors), torch.from_numpy(self.images.labels[indices])
+
+    def _prepared(self, index: int) -> torch.Tensor:
+        if self.kept is not None and index in self.kept:
+            return self.kept[index]
+        tensor = self._checked("transform", index, self.transform(self.images[index][0]))
+        if self.kept is not None:
+            self.kept[index] = tensor
+        return tensor
+
+    def _checked(self, step: str, index: int, made: Any) -> torch.Tensor:
+        if not isinstance(made, torch.Tensor):
+            raise ValueError(
+                f"{step} made {type(made).__name__} of {self._name(index)}; it must return a tensor [3, H, W]."
+            )
+        return made
+
+    def _name(self, index: int) -> str:
+        source = self.images.images[index]
+        return f"image {index}" if isinstance(source, np.ndarray) else str(source)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Send the parts to a worker process, or say which of them cannot go there."""
+        notebook = not hasattr(sys.modules["__main__"], "__file__")
+        for step, function in (("transform", self.transform), ("augment", self.augment)):
+            try:
+                ForkingPickler.dumps(function)
+                if notebook and getattr(function, "__module__", "") == "__main__":
+                    raise TypeError("it is defined in this notebook")
+            except Exception as error:
+                raise ValueError(
+                    f"{step} cannot be sent to worker processes ({error}); write it as a function of its own in a "
+                    ".py file, no lambda and not inside another function, or take workers=0."
+                ) from error
+        return self.__dict__

@@ -18,8 +18,9 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from tlhelpers._rows import check_apart, class_numbers, clean, identities, in_order, positions
+from tlhelpers.data import _pictures
 from tlhelpers.data._folders import as_path, left_out, near_path, read_folder
-from tlhelpers.data._images import ImageSet, open_rgb
+from tlhelpers.data._images import ImageSet
 from tlhelpers.data._names import check_classes, check_spelling
 from tlhelpers.data._tables import open_table, read_table, starting_folder, unnamed
 
@@ -164,33 +165,50 @@ def file_names(images: ImageSet, root: str | Path | None = None) -> list[str]:
 
 
 def survey(images: ImageSet, closeness: float = 0.07) -> pd.DataFrame:
-    """Open every image once; return a row an image: ``width``, ``height``, ``gray``, and ``copy_of``.
+    """Open every image; return a row an image: what is in its file, and whether it looks like another one.
 
-    ``copy_of`` is the first image that looks the same in a thumbnail of 16 by 16 gray pixels, whatever its size,
-    brightness or contrast; for most that is the image itself. So copies are found that were saved again, but not
-    those that were mirrored or cut.
+    - ``width``, ``height``: of the upright picture, in pixels.
+    - ``gray``: whether its three channels are the same.
+    - ``seen``: share of its pixels in the square of its middle, which is what most networks get to see.
+    - ``depth``: bits a channel in the file.
+    - ``low``, ``high``: smallest and largest value in the file, before any scaling.
+    - ``pages``: pages or frames in the file, of which the first is read: more than one is a film, or a volume.
+    - ``copy_of``: the first image that looks the same in a thumbnail of 16 by 16 gray pixels, whatever its size,
+      brightness or contrast (blank ones are compared by their gray); for most that is the image itself. So copies
+      are found that were saved again, but not those that were mirrored or cut.
 
     Args:
         closeness: root mean square difference of two standardized thumbnails that still counts as the same.
 
     Raises:
-        ValueError: naming the first three images that cannot be read.
+        ValueError: naming the first three images that cannot be read; and when the range of the 16-bit files is
+            not known, as :class:`tlhelpers.data.ImageSet` tells.
     """
-    rows, thumbs, faults = [], np.zeros((len(images), SIDE * SIDE), np.float32), []
+    if not 0 <= closeness < np.inf:
+        raise ValueError(f"closeness={closeness!r}: give a number from 0, such as 0.07.")
+    rows, thumbs, faults, unknown = [], np.zeros((len(images), SIDE * SIDE), np.float32), [], None
     progress = tqdm(images.images, desc="images", leave=False)
     for index, source in enumerate(progress):
         try:
-            image = open_rgb(source)
+            held, image = images._opened(index)
+            row = _pictures.facts(source, held)
+        except _pictures.Undecided as error:
+            unknown = str(error)
+            continue
         except ValueError as error:
             faults.append(str(error))
             continue
         pixels = np.asarray(image)
         gray = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
-        rows.append({"width": image.width, "height": image.height, "gray": gray})
+        seen = min(image.size) / max(image.size)
+        rows.append({"width": image.width, "height": image.height, "gray": gray, "seen": seen, **row})
         small = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32).ravel()
-        thumbs[index] = (small - small.mean()) / max(float(small.std()), 4.0)
-    if faults:
-        raise ValueError(f"{len(faults)} of {len(images)} images cannot be read, first:\n" + "\n".join(faults[:3]))
+        spread = float(small.std())
+        # Of a picture without any detail only its gray is left to compare.
+        thumbs[index] = (small - small.mean()) / max(spread, 4.0) if spread >= 0.5 else 1 + small.mean() / 16
+    told = [f"{len(faults)} of {len(images)} images cannot be read, first:", *faults[:3]] if faults else []
+    if told or unknown:
+        raise ValueError("\n".join([*told, unknown] if unknown else told))
     return pd.DataFrame(rows).assign(copy_of=_first_like(thumbs, closeness))
 
 

@@ -16,6 +16,15 @@ from tlhelpers.models._backbones import Backbone, entering, evaluating
 from tlhelpers.models._freezing import freeze
 
 
+def _check(net: Backbone, images: ImageSet) -> None:
+    if not isinstance(net, Backbone):
+        raise ValueError(f"net is a {type(net).__name__}; give a Backbone, such as tl.models.load returns.")
+    if not isinstance(images, ImageSet):
+        raise ValueError(
+            f"images is a {type(images).__name__}; give an ImageSet: tl.data.ImageSet(images, labels, classes)."
+        )
+
+
 def _batches(net: Backbone, images: ImageSet, batch_size: int, what: str) -> Iterator[torch.Tensor]:
     """Yield the images as the network takes them, where it lies, under a bar."""
     device = device_of(net)
@@ -38,8 +47,9 @@ def extract(net: Backbone, images: ImageSet, batch_size: int = 64) -> tuple[torc
         Features ``[N, width]`` float32 and labels ``[N]`` int64, in the order of ``images``.
 
     Raises:
-        ValueError: when ``images`` is empty.
+        ValueError: when ``images`` is empty or no :class:`ImageSet`, or ``net`` is no :class:`Backbone`.
     """
+    _check(net, images)
     with evaluating(net):
         parts = [net.features(x).float().cpu() for x in _batches(net, images, batch_size, "features")]
     return torch.cat(parts), _labels(images)
@@ -58,8 +68,9 @@ def prefix(net: Backbone, images: ImageSet, stage: str, batch_size: int = 64) ->
 
     Raises:
         KeyError: when ``stage`` is no stage.
-        ValueError: when ``images`` is empty, or ``stage`` is the first, with nothing before it.
+        ValueError: as :func:`extract`; when ``stage`` is the first, with nothing before it.
     """
+    _check(net, images)
     with entering(_entry(net, stage)) as entered, evaluating(net):
         for x in _batches(net, images, batch_size, "activations"):
             net(x)
@@ -118,8 +129,9 @@ def pooled(net: Backbone, images: ImageSet, batch_size: int = 64) -> tuple[dict[
         ``{stage: [N, C] float32}`` in the order of the network, and labels ``[N]`` int64.
 
     Raises:
-        ValueError: when ``images`` is empty.
+        ValueError: when ``images`` is empty or no :class:`ImageSet`, or ``net`` is no :class:`Backbone`.
     """
+    _check(net, images)
     means: dict[str, list[np.ndarray]] = {name: [] for name in net.stages if name != "head"}
     for x in _batches(net, images, batch_size, "stages"):
         for name, out in stage_outputs(net, x, list(means)).items():

@@ -7,12 +7,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
+from tlhelpers._rows import in_order
 from tlhelpers.models._backbones import Backbone, evaluating
+
+
+def numbers(values: Any, what: str) -> np.ndarray:
+    """Return an array of floats, in the order of its rows, from an array, a table, a tensor anywhere, or rows.
+
+    Raises:
+        ValueError: when they are no numbers, or rows differ in length.
+    """
+    if isinstance(values, torch.Tensor):
+        return values.detach().cpu().double().numpy()
+    rows = values if isinstance(values, (np.ndarray, pd.DataFrame)) else in_order(values, what)
+    if isinstance(rows, list) and rows and isinstance(rows[0], torch.Tensor):
+        rows = [row.detach().cpu().numpy() for row in rows]
+    try:
+        return np.asarray(rows, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{what} are no table of numbers ({error}); give one row of numbers an item.") from error
+
+
+def check_same_order(a: Any, b: Any, name: str, other: str) -> None:
+    """Do nothing unless two pandas objects name the same rows in another order: they are compared by position.
+
+    Raises:
+        ValueError: naming the first row that differs.
+    """
+    if not all(isinstance(part, (pd.Series, pd.DataFrame)) for part in (a, b)) or a.index.equals(b.index):
+        return
+    if len(a) == len(b) and a.index.sort_values().equals(b.index.sort_values()):
+        row = next(i for i, pair in enumerate(zip(a.index, b.index, strict=True)) if pair[0] != pair[1])
+        raise ValueError(
+            f"{name} and {other} have the same index in another order: row {row} is {a.index[row]!r} and "
+            f"{b.index[row]!r}; bring one into the order of the other with .loc[{name}.index]."
+        )
 
 
 @contextmanager
@@ -24,7 +60,7 @@ def watching(net: Backbone, stages: Iterable[str], see: Callable[[str, torch.Ten
     Raises:
         KeyError: when a name is no stage; the message lists those that are.
     """
-    known = {name: net.stage(name) for name in stages}
+    known = {name: net.stage(name) for name in ([stages] if isinstance(stages, str) else stages)}
     handles = [
         stage.modules[-1].register_forward_hook(lambda _, __, out, name=name: see(name, out))
         for name, stage in known.items()
@@ -47,6 +83,10 @@ def stage_outputs(net: Backbone, x: torch.Tensor, stages: Iterable[str] | None =
         KeyError: when a name is no stage.
         ValueError: when ``x`` is no batch of square images: layouts could not be told apart.
     """
+    if not isinstance(x, torch.Tensor):
+        raise ValueError(
+            f"images are a {type(x).__name__}; give a tensor [B, 3, S, S], as net.transform makes them."
+        )
     if x.ndim != 4 or x.shape[2] != x.shape[3]:
         raise ValueError(f"images have shape {tuple(x.shape)}; give square ones, [B, 3, S, S].")
     outputs: dict[str, torch.Tensor] = {}
@@ -93,12 +133,18 @@ def cka(x: np.ndarray | torch.Tensor, y: np.ndarray | torch.Tensor) -> float:
         x, y: ``[N, C1]`` and ``[N, C2]``, one row an image, in the same order.
 
     Raises:
-        ValueError: when the rows do not match, a value is not finite, or all images have the same features.
+        ValueError: when the rows do not match, there are fewer than three, a value is not finite, or all images
+            have the same features.
     """
-    a, b = (np.asarray(features, dtype=np.float64) for features in (x, y))
+    check_same_order(x, y, "x", "y")
+    a, b = (numbers(features, "features") for features in (x, y))
     largest = max(1.0, *(float(np.abs(features).max(initial=0.0)) ** 2 for features in (a, b)))
     if a.ndim != 2 or b.ndim != 2 or len(a) != len(b):
         raise ValueError(f"features have shapes {a.shape} and {b.shape}; give [N, C1] and [N, C2], same images.")
+    if len(a) < 3:
+        raise ValueError(
+            f"there are {len(a)} rows; any two images look alike in all descriptions. Give three or more."
+        )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("features hold NaN or infinity; look at the layer that makes them.")
     a, b = a - a.mean(0), b - b.mean(0)
@@ -124,7 +170,11 @@ def gradcam(
         KeyError: when ``stage`` is no stage.
         ValueError: when a class has no logit, or the stage is the head.
     """
-    wanted = torch.as_tensor(target, device=x.device).expand(len(x))
+    alone = isinstance(target, (int, float)) or getattr(target, "ndim", 1) == 0
+    classes = torch.from_numpy(numbers([target] if alone else target, "target"))
+    if classes.ndim != 1 or len(classes) not in (1, len(x)) or not bool((classes == classes.long()).all()):
+        raise ValueError(f"target is {classes.tolist()} for {len(x)} images; give one class, or one an image.")
+    wanted = classes.long().to(x.device).expand(len(x))
     kept: list[torch.Tensor] = []
 
     def cut(_: str, out: torch.Tensor) -> torch.Tensor:
@@ -151,7 +201,7 @@ def randomized(net: Backbone, fresh: Backbone, stages: Iterable[str]) -> None:
         KeyError: when a name is no stage.
         ValueError: when the two networks do not have the same layers.
     """
-    for name in stages:
+    for name in [stages] if isinstance(stages, str) else stages:
         ours, theirs = net.stage(name), fresh.stages.get(name)
         shapes = [[p.shape for p in stage.parameters] for stage in (ours, theirs) if stage]
         if len(shapes) < 2 or shapes[0] != shapes[1]:

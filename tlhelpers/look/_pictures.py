@@ -5,16 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from tqdm import tqdm
 
 from tlhelpers._machine import device_of, to_device
+from tlhelpers._rows import in_order
 from tlhelpers.data._images import ImageSet, loader
 from tlhelpers.data._tasks import photographs
 from tlhelpers.look._inside import maps, stage_outputs, watching
 from tlhelpers.models._backbones import Backbone
+
+
+def _numbered(channels: Any) -> list[int]:
+    """Return channels as whole numbers, in their order.
+
+    Raises:
+        ValueError: when there is none, or one is no whole number.
+    """
+    chosen = in_order(channels, "channels")
+    whole = all(isinstance(k, (int, np.integer)) or (isinstance(k, torch.Tensor) and not k.ndim) for k in chosen)
+    if not chosen or not whole:
+        raise ValueError(f"channels are {chosen}; give their numbers, at least one.")
+    return [int(k) for k in chosen]
 
 
 class _Enough(Exception):
@@ -46,6 +62,7 @@ def maximize(
         KeyError: when ``stage`` is no stage.
         ValueError: when a channel is not one of the stage's, or ``net.transform`` has no step that normalizes.
     """
+    channels = _numbered(channels)
     device = device_of(net)
     chance = torch.Generator().manual_seed(seed)
     waves = torch.randn(len(channels), 3, side, side // 2 + 1, 2, generator=chance).to(device)
@@ -103,7 +120,12 @@ def receptive_window(net: Backbone, stage: str, side: int, share: float = 0.9, s
 
     It is the smallest square around the middle that holds ``share`` of the gradient of the middle position with
     respect to the pixels, the effective receptive field of Luo et al. (2016). Measured on noise.
+
+    Raises:
+        ValueError: when ``share`` is not in (0, 1].
     """
+    if not 0 < share <= 1:
+        raise ValueError(f"share={share}; give the share of the gradient that the square holds, such as 0.9.")
     device = device_of(net)
     x = torch.randn(4, 3, side, side, generator=torch.Generator().manual_seed(seed)).to(device).requires_grad_()
     seen: list[torch.Tensor] = []
@@ -135,19 +157,23 @@ def top_patches(
 
     Raises:
         KeyError: when a name is no stage.
-        ValueError: when there are fewer than ``count`` images.
+        ValueError: when there are fewer than ``count`` images, or a channel is not one of the stage's.
     """
-    if len(images) < count:
+    if count < 1 or len(images) < count:
         raise ValueError(f"{len(images)} images; {count} patches need as many.")
+    wanted = {stage: _numbered(channels) for stage, channels in wanted.items()}
     device = device_of(net)
     mean, std = net.mean, net.std
     pixels: list[torch.Tensor] = []
     peaks: dict[str, list[torch.Tensor]] = {stage: [] for stage in wanted}
-    for x, _ in loader(images, net.transform, batch_size):
+    for x, _ in tqdm(loader(images, net.transform, batch_size), desc="patches", leave=False):
         outs = stage_outputs(net, to_device(x, device), wanted)
         pixels.append((x * std + mean).clamp(0, 1))
         for stage, channels in wanted.items():
-            out = maps(net, outs[stage])[:, list(channels)].cpu()
+            out = maps(net, outs[stage])
+            if not 0 <= min(channels) <= max(channels) < out.shape[1]:
+                raise ValueError(f"channels {channels}: stage {stage!r} has {out.shape[1]} of them.")
+            out = out[:, channels].cpu()
             best = out.flatten(2).max(2)
             row, column = best.indices // out.shape[3], best.indices % out.shape[3]
             place = (row + 0.5) / out.shape[2], (column + 0.5) / out.shape[3]
@@ -169,8 +195,13 @@ def colors(out: torch.Tensor) -> np.ndarray:
     """Return maps ``[B, C, H, W]`` as colors ``[B, H, W, 3]`` from 0 to 1: alike in color, alike in features.
 
     Red, green and blue are the first three principal components over all positions of all images.
+
+    Raises:
+        ValueError: when ``out`` is no batch of maps, or a value is not finite.
     """
-    values = out.permute(0, 2, 3, 1).double().numpy()
+    if out.ndim != 4 or not out.numel() or not torch.isfinite(out).all():
+        raise ValueError(f"maps of shape {tuple(out.shape)} are not [B, C, H, W], or hold NaN or infinity.")
+    values = out.detach().cpu().permute(0, 2, 3, 1).double().numpy()
     flat = values.reshape(-1, values.shape[-1])
     flat = flat - flat.mean(0)
     if len(flat) > flat.shape[1]:  # many positions: the small matrix of channels is cheaper
@@ -186,7 +217,18 @@ def colors(out: torch.Tensor) -> np.ndarray:
 
 
 def mosaic(pictures: Sequence[np.ndarray] | np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
-    """Return pictures ``[H, W, 3]`` of one size side by side in ``columns``, on white, ``gap`` pixels apart."""
+    """Return pictures ``[H, W, 3]`` of one size side by side in ``columns``, on white, ``gap`` pixels apart.
+
+    They run from 0 to 1; whole numbers from 0 to 255 are brought to that.
+
+    Raises:
+        ValueError: when there is no picture or column, or a picture has another shape.
+    """
+    pictures = [np.asarray(picture) for picture in in_order(pictures, "pictures")]
+    shapes = sorted({picture.shape for picture in pictures})
+    if len(shapes) != 1 or len(shapes[0]) != 3 or shapes[0][2] != 3 or columns < 1:
+        raise ValueError(f"pictures have shapes {shapes[:3]}, for {columns} columns; give one shape, [H, W, 3].")
+    pictures = [picture / 255 if picture.dtype == np.uint8 else picture for picture in pictures]
     height, width = pictures[0].shape[:2]
     rows = -(-len(pictures) // columns)
     sheet = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, 3))

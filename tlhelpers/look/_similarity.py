@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from itertools import permutations
 from math import factorial
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import torch
 from scipy import optimize, stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
@@ -15,6 +18,8 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from tlhelpers._rows import in_order, is_missing
+from tlhelpers.look._inside import check_same_order, numbers
 from tlhelpers.stats import Interval
 
 EXACT_UP_TO = 8  # items whose orders are all tried: 8! = 40,320
@@ -70,10 +75,12 @@ def above_chance(balanced_accuracy: float, n_classes: int) -> float:
     """Return ``(b - 1/C) / (1 - 1/C)``: 0 is guessing and 1 is perfect, whatever the number of classes.
 
     Raises:
-        ValueError: for fewer than two classes.
+        ValueError: for fewer than two classes, or an accuracy outside [0, 1].
     """
     if n_classes < 2:
         raise ValueError(f"n_classes={n_classes}; chance is defined for two or more.")
+    if not np.all((np.asarray(balanced_accuracy) >= 0) & (np.asarray(balanced_accuracy) <= 1)):
+        raise ValueError(f"balanced_accuracy={balanced_accuracy}; give a share from 0 to 1, not a percentage.")
     return (balanced_accuracy - 1 / n_classes) / (1 - 1 / n_classes)
 
 
@@ -116,8 +123,10 @@ def logme(X: np.ndarray, y: np.ndarray) -> float:
     Raises:
         ValueError: when shapes do not fit, a value is not finite, all features are zero, or ``y`` is constant.
     """
-    if np.issubdtype(np.asarray(y).dtype, np.floating):
-        X, targets = _features(X), np.asarray(y, dtype=float)
+    y = _rows_of(y)
+    if np.issubdtype(y.dtype, np.floating):
+        check_same_order(X, y, "X", "y")
+        X, targets = _features(X), y.astype(float)
         targets = targets[:, None] if targets.ndim == 1 else targets
         if targets.ndim != 2 or len(targets) != len(X) or not np.isfinite(targets).all():
             raise ValueError(f"targets have shape {np.shape(y)} for {len(X)} items; give one finite row an item.")
@@ -191,9 +200,11 @@ def rank_correlation(score: np.ndarray, outcome: np.ndarray, draws: int = 5000, 
     Tibshirani 1993); read it together with p.
 
     Raises:
-        ValueError: when lengths differ, there are fewer than four items, or one side is constant or not finite.
+        ValueError: when lengths differ, there are fewer than four items, one side is constant or not finite, or
+            two Series have one index in different orders.
     """
-    a, b = np.asarray(score, dtype=float), np.asarray(outcome, dtype=float)
+    check_same_order(score, outcome, "score", "outcome")
+    a, b = numbers(score, "scores"), numbers(outcome, "outcomes")
     if a.shape != b.shape or a.ndim != 1 or len(a) < 4:
         raise ValueError(f"got shapes {a.shape} and {b.shape}; give as many scores as outcomes, four or more.")
     for name, values in (("score", a), ("outcome", b)):
@@ -240,20 +251,37 @@ def _held_out(model: object, X: np.ndarray, y: np.ndarray, folds: int, seed: int
 
 
 def _features(X: np.ndarray) -> np.ndarray:
-    features = np.asarray(X, dtype=float)
+    features = numbers(X, "features")
     if features.ndim != 2 or not features.size:
         raise ValueError(f"features have shape {features.shape}; give [N, D], one row an item.")
     if not np.isfinite(features).all():
-        raise ValueError("features hold NaN or infinity; look for broken inputs.")
+        row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+        raise ValueError(f"features hold NaN or infinity, first in row {row}; look for broken inputs.")
     return features
 
 
+def _rows_of(y: Any) -> np.ndarray:
+    """Return labels or targets as an array, in the order of their rows."""
+    if isinstance(y, torch.Tensor):
+        return y.detach().cpu().numpy()
+    array = np.asarray(y if isinstance(y, (np.ndarray, pd.DataFrame)) else in_order(y, "labels"))
+    if array.dtype != object:
+        return array
+    if missing := [row for row, label in enumerate(array.tolist()) if is_missing(label)]:
+        raise ValueError(f"the label of row {missing[0]} is missing; give it one, or leave the row out.")
+    return np.asarray(array.tolist())  # such as pandas' own whole numbers
+
+
 def _labeled(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    X, y = _features(X), np.asarray(y)
+    check_same_order(X, y, "X", "y")
+    X, y = _features(X), _rows_of(y)
     if y.shape != (len(X),):
         raise ValueError(f"{len(X)} rows of features but labels of shape {y.shape}; give one label a row.")
     if not np.issubdtype(y.dtype, np.integer):
-        raise ValueError(f"labels are {y.dtype}; give whole numbers, the class indices.")
+        raise ValueError(
+            f"labels are {y.dtype}; give whole numbers, the class indices, as np.unique(labels, "
+            "return_inverse=True)[1] does."
+        )
     if len(np.unique(y)) < 2:
         raise ValueError(f"labels hold one class only ({np.unique(y).tolist()}); there is nothing to tell apart.")
     return X, y

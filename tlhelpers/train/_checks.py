@@ -2,29 +2,46 @@
 
 They take an image classifier and loaders of ``(x, y)`` and return what they found: an empty list when all is well.
 The classifier returns logits ``[B, C]``. Weights, buffers, modes, gradients and random states stay as they were.
+What a check cannot work with, labels of another kind or a network that fails, is a finding, too, and no error.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec
 
 import numpy as np
 import torch
 from torch import nn
 
-from tlhelpers._machine import device_of, to_device
 from tlhelpers.models._backbones import entering, keeping_modes
 from tlhelpers.models._freezing import NORMS
+from tlhelpers.train._batches import (
+    Batches,
+    Fault,
+    Part,
+    as_input,
+    as_tensor,
+    fault_of,
+    forward_fault,
+    label_fault,
+    not_finite,
+    one_pass,
+    output_fault,
+    pairs,
+    range_fault,
+    spoiled,
+)
 from tlhelpers.train._groups import check_groups
 
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
-Part = tuple[torch.Tensor, torch.Tensor]
 Wanted = tuple[Any, Any] | None
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -39,6 +56,27 @@ class Finding:
         return f"{self.name}: {self.what} {self.fix}"
 
 
+class _Found(Exception):
+    """Ends a check with a finding: what follows could not be judged."""
+
+    def __init__(self, name: str, fault: Fault) -> None:
+        super().__init__(fault.what)
+        self.finding = Finding(name, f"{fault.what}.", fault.cure)
+
+
+def _told(check: Callable[P, list[Finding]]) -> Callable[P, list[Finding]]:
+    """Let a check return what ends it as its finding."""
+
+    @wraps(check)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> list[Finding]:
+        try:
+            return check(*args, **kwargs)
+        except _Found as found:
+            return [found.finding]
+
+    return telling
+
+
 def before_training(
     net: nn.Module,
     train: Batches,
@@ -51,6 +89,9 @@ def before_training(
 ) -> list[Finding]:
     """Run every check that the arguments allow and return what they found.
 
+    The network is called in train mode once, as the loop will call it. What the later checks could not work with,
+    batches that are no pairs ``(x, y)``, labels that are no class indices, or a network that fails, ends the list.
+
     Args:
         net: a classifier with logits ``[B, C]``, as it is before the first step.
         train, val: batches ``(x [B, 3, H, W] float, y [B] int)``; augmentation may move pixels, not their values.
@@ -60,24 +101,79 @@ def before_training(
         limit: images read of each loader; copies are looked for among these.
 
     Raises:
-        ValueError: when a loader gives no batch.
+        ValueError: when a loader gives no batch, or ``limit`` is below 1.
     """
+    if limit < 1:
+        raise ValueError(f"limit={limit}; give the number of images to read, 1 or more.")
+    findings: list[Finding] = []
     with untouched(net, train, val):
-        x, y = _read(train, limit)
-        few = x[:32], y[:32]
-        findings = check_inputs(x, wanted_statistics(net, transform)) + check_labels(y)
-        known = x.is_floating_point() and not y.is_floating_point() and y.min() >= 0
-        sizes = check_head_size(net, *few) if known else findings
-        if sizes:  # what follows would fail on these
-            return findings + [finding for finding in sizes if finding not in findings]
-        if val is not None:
-            held = _read(val, limit)
-            findings += check_inputs(held[0], wanted_statistics(net, transform)) + check_copies(x, held[0])
-            findings += check_labels_fit(net, (x, y), held) if pretrained else []
-        findings += check_frozen_norms(net)
-        if optimizer is not None:
-            findings += check_parameters(net, optimizer) + (check_rates(net, optimizer) if pretrained else [])
-        return findings + check_first_loss(net, *few) + check_steady(net.eval(), few[0])
+        try:
+            _run_checks(findings, net, train, val, optimizer, transform, pretrained, limit)
+        except _Found as found:
+            if found.finding not in findings:
+                findings.append(found.finding)
+    return findings
+
+
+def _run_checks(
+    findings: list[Finding],
+    net: nn.Module,
+    train: Batches,
+    val: Batches | None,
+    optimizer: torch.optim.Optimizer | None,
+    transform: Any,
+    pretrained: bool,
+    limit: int,
+) -> None:
+    wanted = wanted_statistics(net, transform)
+    (x, y), single = _read(train, limit, "train")
+    few = x[:32], y[:32]
+    findings += check_inputs(x, wanted) + check_labels(y)
+    if not x.is_floating_point() or not torch.isfinite(x).all():  # what follows would fail on these
+        return
+    findings += _another_type(net, x)
+    if label_fault(y):
+        return
+    _in_train_mode(net, few[0], single)
+    if sizes := check_head_size(net, *few):
+        findings += [finding for finding in sizes if finding not in findings]
+        return
+    if val is not None:
+        held, _ = _read(val, limit, "val")
+        findings += check_inputs(held[0], wanted)
+        if not held[0].is_floating_point() or not torch.isfinite(held[0]).all():
+            return
+        findings += check_copies(x, held[0])
+        _class_indices(held[1], "the held-out ")
+        findings += _label_type(held[1], "the held-out ")
+        if fault := range_fault(held[1], _logits(net, few[0]).shape[1]):
+            raise _Found("head_size", Fault(f"the held-out {fault.what}", fault.cure))
+        findings += check_labels_fit(net, (x, y), held) if pretrained else []
+    findings += check_frozen_norms(net)
+    if optimizer is not None:
+        findings += check_parameters(net, optimizer) + (check_rates(net, optimizer) if pretrained else [])
+    findings += check_first_loss(net, *few) + check_steady(net.eval(), few[0])
+
+
+def _label_type(y: torch.Tensor, whose: str = "") -> list[Finding]:
+    what = f"{whose}labels are {y.dtype}, from {y.min().item()} on."
+    fix = "Write y.long(): cross-entropy wants int64; fit does it for you."
+    return _unless(y.dtype == torch.int64, "labels", what, fix)
+
+
+def _another_type(net: nn.Module, x: torch.Tensor) -> list[Finding]:
+    kind = next((p.dtype for p in net.parameters() if p.is_floating_point()), x.dtype)
+    what = f"pixels are {x.dtype}, and the network computes with {kind}."
+    return _unless(x.dtype == kind, "inputs", what, f"Write x.to({kind}) in the transform; fit does it for you.")
+
+
+def _in_train_mode(net: nn.Module, x: torch.Tensor, single: bool) -> None:
+    """Call the network as a training loop does, and on one image where the loader has such a batch."""
+    with untouched(net):
+        net.train()
+        _outputs(net, x, "in train mode ")
+        if single and len(x) > 1:
+            _outputs(net, x[:1], "in train mode, on a batch of one image such as the loader has, ")
 
 
 def wanted_statistics(net: nn.Module, transform: Any = None) -> Wanted:
@@ -86,51 +182,102 @@ def wanted_statistics(net: nn.Module, transform: Any = None) -> Wanted:
     if transform is None and {"mean", "std"} <= set(config):
         return config["mean"], config["std"]
     transform = transform or getattr(net, "transform", None)
-    steps = [transform, *getattr(transform, "transforms", [])]
-    return next(((s.mean, s.std) for s in steps if hasattr(s, "mean") and hasattr(s, "std")), None)
+    return next(((s.mean, s.std) for s in _steps(transform) if hasattr(s, "mean") and hasattr(s, "std")), None)
 
 
+def _steps(transform: Any) -> Iterator[Any]:
+    yield transform
+    for step in getattr(transform, "transforms", []):
+        yield from _steps(step)
+
+
+@_told
 def check_inputs(x: torch.Tensor, statistics: Wanted) -> list[Finding]:
     """Undo the normalization that the weights demand: pixels ``[B, 3, H, W]`` must come out between 0 and 1."""
-    if not x.is_floating_point() or not torch.isfinite(x).all():
-        return [Finding("inputs", f"the batch is {x.dtype} or holds NaN.", "Convert it; look at the files.")]
+    x = _tensor(x, "inputs")
+    if not x.is_floating_point():
+        fix = "Convert them with v2.ToDtype(torch.float32, scale=True), then normalize as the weights demand."
+        return [Finding("inputs", f"pixels are {x.dtype}, not floats.", fix)]
+    if not x.numel():
+        return [Finding("inputs", f"the batch is empty: its shape is {tuple(x.shape)}.", "Look at the loader.")]
+    if rows := not_finite(x):
+        return [Finding("inputs", f"in the batch {rows}.", "Look at the files of these rows.")]
     if statistics is None:
         return []
-    mean, std = (torch.as_tensor(values, dtype=x.dtype).view(1, -1, 1, 1) for values in statistics)
-    low, high = (end.item() for end in (x * std + mean).aminmax())
-    fine = low >= -0.05 and high <= 1.05 and high - low > 0.6
+    mean, std = (torch.as_tensor(values, dtype=x.dtype).reshape(-1) for values in statistics)
+    if x.ndim != 4 or x.shape[1] != len(mean):
+        what = f"images have shape {tuple(x.shape)}, and the weights' normalization has {len(mean)} channels."
+        return [Finding("inputs", what, _channels_fix(x, len(mean)))]
+    low, high = (end.item() for end in (x * std.view(1, -1, 1, 1) + mean.view(1, -1, 1, 1)).aminmax())
+    inside = low >= -0.05 and high <= 1.05
     what = f"with the weights' normalization undone, pixels run from {low:.2f} to {high:.2f}, not from 0 to 1."
-    return _unless(fine, "inputs", what, "Take the transform from the weights; check ToTensor or ToDtype.")
+    fix = "Take the transform from the weights; check ToTensor or ToDtype."
+    narrow = (
+        f"{fix} Or these pictures fill little of the range, as dark or pale ones do, or 12 bits in 16-bit files: "
+        "look at one; if so, stretch the whole set by one scale."
+    )
+    return _unless(inside and high - low > 0.6, "inputs", what, narrow if inside else fix)
 
 
+def _channels_fix(x: torch.Tensor, wanted: int) -> str:
+    if x.ndim != 4:
+        return f"Give [B, {wanted}, H, W]."
+    if x.shape[3] == wanted:
+        return "The channels stand last: write x.permute(0, 3, 1, 2)."
+    own = "If the first layer was changed for them, give a transform with statistics of its own."
+    if x.shape[1] == 1:
+        return f"Open gray images as RGB, or write x.expand(-1, {wanted}, -1, -1). {own}"
+    if x.shape[1] == wanted + 1:
+        return f"Open the images as RGB, or leave the last channel out, x[:, :{wanted}]. {own}"
+    return own
+
+
+@_told
 def check_head_size(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding]:
     """Compare the outputs of ``net`` with the labels: every label needs one, and few should stand idle."""
-    out, classes = _logits(net, x), int(y.max()) + 1
-    fine = out.ndim == 2 and classes <= out.shape[1] <= max(4 * classes, classes + 20)
+    x, y = _matched(x, y)
+    out, classes = _answer(net, x), int(y.max()) + 1
     what = f"the outputs have shape {tuple(out.shape)}, and labels go up to {classes - 1}."
-    return _unless(fine, "head_size", what, "Replace the head of the source task by one with an output a class.")
+    if fault := output_fault(out, len(out)):
+        return [Finding("head_size", what, fault.cure)]
+    fine = classes <= out.shape[1] <= max(4 * classes, classes + 20)
+    fix = "Replace the head of the source task by one with an output a class."
+    if classes == out.shape[1] + 1 and y.min() >= 1:
+        fix = "Labels seem to be counted from 1: write y - 1."
+    return _unless(fine, "head_size", what, fix)
 
 
+@_told
 def check_labels(y: torch.Tensor, batch: int = 32) -> list[Finding]:
     """Look for labels that are no class, for a class without images, a rare one, and for batches of one class."""
-    if y.is_floating_point() or y.min() < 0:
-        what = f"labels are {y.dtype} and start at {y.min().item()}."
-        return [Finding("labels", what, "Give whole numbers from 0 to C - 1.")]
+    y = _tensor(y, "labels")
+    if fault := label_fault(y):
+        return [Finding("labels", f"{fault.what}.", fault.cure)]
+    findings, y = _label_type(y), y.long()
+    if int(y.max()) > 10 * len(y) + 1000:  # one count a class would not fit into memory
+        what = f"labels go up to {int(y.max())}, among {len(y)} images."
+        fix = "Number the classes from 0: names, y = np.unique(y, return_inverse=True)."
+        return [*findings, Finding("labels", what, fix)]
     shares = torch.bincount(y).double() / len(y)
     what = f"shares of the classes: {', '.join(f'{share:.1%}' for share in shares.tolist()[:10])}."
     many = len(y) >= 10 * len(shares)  # among few, a class may be absent by chance
     even = (shares.min() > 0 or not many) and shares.max() <= 0.9
-    findings = _unless(bool(even), "labels", what, "Weigh the classes; judge by AUROC or balanced accuracy.")
+    findings += _unless(bool(even), "labels", what, "Weigh the classes; judge by AUROC or balanced accuracy.")
     mixed = len(y) <= 2 * batch or len(y[:batch].unique()) > 1
     what = f"the first {batch} labels are all {y[0].item()}: images come class by class."
     return findings + _unless(mixed, "labels", what, "Shuffle the training loader.")
 
 
+@_told
 def check_copies(x: torch.Tensor, other: torch.Tensor, threshold: float = 0.999) -> list[Finding]:
     """Look for images that stand in both parts: as they are, mirrored, or turned by quarters.
 
     Thumbnails of 32 x 32 pixels are compared by their correlation, so a copy that was saved again is found, too.
+    Inputs that are no images ``[B, C, H, W]`` are not compared.
     """
+    x, other = _tensor(x, "inputs"), _tensor(other, "inputs")
+    if x.ndim != 4 or other.ndim != 4 or not len(x) or not len(other):
+        return []
     grays = [nn.functional.adaptive_avg_pool2d(part.float().mean(dim=1), 32) for part in (x, other)]
     centered = [gray - gray.mean(dim=(1, 2), keepdim=True) for gray in grays]
     a, b = (gray / gray.flatten(1).norm(dim=1).clamp_min(1e-9)[:, None, None] for gray in centered)
@@ -145,9 +292,15 @@ def check_copies(x: torch.Tensor, other: torch.Tensor, threshold: float = 0.999)
     return [Finding("copies", what, "Split before you copy or augment, and by patient, machine or site.")]
 
 
+@_told
 def check_labels_fit(net: nn.Module, train: Part, held: Part, k: int = 5) -> list[Finding]:
-    """Ask whether images that look alike to ``net`` share their labels more often than shuffled labels would."""
-    (x, y), (x_held, y_held) = train, held
+    """Ask whether images that look alike to ``net`` share their labels more often than shuffled labels would.
+
+    Where either part has one class or one image only, there is nothing to ask.
+    """
+    (x, y), (x_held, y_held) = (_matched(*part) for part in (train, held))
+    if len(y.unique()) < 2 or len(y_held.unique()) < 2:
+        return []
     a, b = _features(net, x), _features(net, x_held)
     mean, std = a.mean(dim=0), a.std(dim=0).clamp_min(1e-6)
     a, b = (nn.functional.normalize((f - mean) / std, dim=1) for f in (a, b))
@@ -203,16 +356,22 @@ def check_rates(net: nn.Module, optimizer: torch.optim.Optimizer, factor: float 
     return [Finding("rates", what, "Give the backbone a rate 10 to 100 times lower.")]
 
 
+@_told
 def check_first_loss(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> list[Finding]:
     """Compare the loss before the first step with ln C, that of a head which knows nothing."""
+    x, y = _matched(x, y)
     logits = _logits(net, x)
+    if fault := range_fault(y, logits.shape[1]):
+        raise _Found("head_size", fault)
     loss, chance = nn.functional.cross_entropy(logits, y).item(), math.log(logits.shape[1])
     what = f"the loss before training is {loss:.2f}, and ln {logits.shape[1]} is {chance:.2f}."
     return _unless(loss < 1.6 * chance, "first_loss", what, "Look at the scale of inputs and of head weights.")
 
 
+@_told
 def check_steady(net: nn.Module, x: torch.Tensor) -> list[Finding]:
     """Predict three images or more with ``net`` in the mode it is in: twice, and the first two alone."""
+    x = _tensor(x, "inputs")
     with untouched(net):
         first, again, alone = (_outputs(net, part) for part in (x, x, x[:2]))
     pairs = ("two calls", first, again), ("images in a large and a small batch", first[:2], alone)
@@ -230,17 +389,25 @@ def _unless(fine: bool, name: str, what: str, fix: str) -> list[Finding]:
 
 @contextmanager
 def untouched(net: nn.Module, *loaders: Any) -> Iterator[None]:
-    """Put back the state of ``net``, its modes, and the random generators, those of the loaders included."""
-    state = {key: value.detach().clone() for key, value in net.state_dict().items()}
+    """Put back the state of ``net``, its modes, and the random generators, those of the loaders included.
+
+    Its state is every parameter and buffer, also one that no ``state_dict`` holds or that is replaced meanwhile.
+    """
+    buffers = [(module, dict(module._buffers)) for module in net.modules()]
+    tensors = [*net.parameters(), *net.buffers()]
+    values = [(tensor, tensor.detach().clone()) for tensor in tensors if not nn.parameter.is_lazy(tensor)]
     drawn = random.getstate(), np.random.get_state(), torch.get_rng_state()
     on_gpu = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    generators = [getattr(loader, "generator", None) for loader in loaders]
-    orders = [(order, order.get_state()) for order in generators if isinstance(order, torch.Generator)]
+    orders = [(order, order.get_state()) for loader in loaders for order in _generators(loader)]
     try:
         with keeping_modes(net):
             yield
     finally:
-        net.load_state_dict(state)
+        for module, held in buffers:
+            module._buffers.update(held)
+        with torch.no_grad():
+            for tensor, value in values:
+                tensor.copy_(value)
         random.setstate(drawn[0])
         np.random.set_state(drawn[1])
         torch.set_rng_state(drawn[2])
@@ -250,35 +417,120 @@ def untouched(net: nn.Module, *loaders: Any) -> Iterator[None]:
             order.set_state(position)
 
 
-def _read(batches: Batches, limit: int) -> tuple[torch.Tensor, torch.Tensor]:
-    xs, ys = [], []
-    for x, y in batches:
-        xs.append(x.cpu())
-        ys.append(y.cpu())
-        if sum(map(len, xs)) >= limit:
-            break
+def _generators(loader: Any) -> list[torch.Generator]:
+    """Return the generators that a loader and its samplers draw from."""
+    batches = getattr(loader, "batch_sampler", None)
+    sources = [loader, getattr(loader, "sampler", None), batches, getattr(batches, "sampler", None)]
+    found = [getattr(source, "generator", None) for source in sources]
+    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
+
+
+def _read(batches: Batches, limit: int, name: str) -> tuple[Part, bool]:
+    """Return the first images and labels, and whether a batch held one image only."""
+    if one_pass(batches):
+        what = f"{name} is a {type(batches).__name__}: what is read of it here, training would miss"
+        raise _Found("batches", Fault(what, f"Give list({name}), or a DataLoader."))
+    xs, ys, single, rows = [], [], False, 0
+    try:
+        for x, y in pairs(batches, name):
+            xs.append(x.cpu())
+            ys.append(y.cpu())
+            rows += len(x)
+            single = single or len(x) == 1
+            if rows >= limit:
+                break
+    except ValueError as error:
+        fault = fault_of(error)
+        raise _Found("labels" if re.search(": (labels|inputs have)", fault.what) else "batches", fault) from error
+    except (RuntimeError, TypeError) as error:  # as a loader says that puts rows together
+        said = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
+        cure = "Let the transform give tensors of one size: v2.Resize, v2.CenterCrop, v2.ToImage, v2.ToDtype."
+        raise _Found("batches", Fault(f"{name} fails at batch {len(xs) + 1}: {said}", cure)) from error
     if not xs:
         raise ValueError("the loader gave no batch; is the data set empty?")
-    return torch.cat(xs)[:limit], torch.cat(ys)[:limit]
+    for what, parts in (("inputs", xs), ("labels", ys)):
+        shapes = sorted({tuple(part.shape[1:]) for part in parts})
+        if len(shapes) > 1:
+            fault = Fault(f"{what} of {name} have rows of shape {shapes[0]} and {shapes[1]}", "Bring all to one.")
+            raise _Found(what, fault)
+    return (torch.cat(xs)[:limit], torch.cat(ys)[:limit]), single
+
+
+def _tensor(values: Any, what: str) -> torch.Tensor:
+    try:
+        return as_tensor(values, what).cpu()
+    except ValueError as error:
+        raise _Found(what, fault_of(error)) from error
+
+
+def _matched(x: Any, y: Any) -> Part:
+    """Return images and class indices, one an image."""
+    x, y = _tensor(x, "inputs"), _class_indices(y)
+    if x.ndim == 0 or len(x) != len(y):
+        fault = Fault(
+            f"inputs have shape {tuple(x.shape)} and labels {tuple(y.shape)}", "Give one label an image."
+        )
+        raise _Found("labels", fault)
+    return x, y
+
+
+def _class_indices(y: Any, whose: str = "") -> torch.Tensor:
+    y = _tensor(y, "labels")
+    if fault := label_fault(y):
+        raise _Found("labels", Fault(f"{whose}{fault.what}", fault.cure))
+    return y.long()
 
 
 def _head(net: nn.Module) -> nn.Module:
+    own = getattr(net, "head", None)
+    if isinstance(own, nn.Module) and next(own.parameters(), None) is not None:
+        return own
     return next((m for m in reversed(list(net.modules())) if isinstance(m, nn.Linear)), nn.Identity())
 
 
 @torch.no_grad()
-def _outputs(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    device = device_of(net)
-    return torch.cat([net(to_device(part, device)).float().cpu() for part in x.split(64)])
+def _answers(net: nn.Module, x: torch.Tensor, how: str = "") -> list[Any]:
+    outs = []
+    for part in x.split(64):
+        try:
+            out = net(as_input(part, net))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever a network says as it fails is the finding
+            fault = forward_fault(net, part, error)
+            raise _Found("forward", Fault(f"{how}{fault.what}", fault.cure)) from error
+        if not isinstance(out, torch.Tensor) or out.ndim == 0 or len(out) != len(part):
+            fault = output_fault(out, len(part)) or Fault("the network gives no logits", "Give logits [B, C].")
+            raise _Found("forward", Fault(f"{how}{fault.what}", fault.cure))
+        outs.append(out)
+    return outs
 
 
-def _logits(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def _outputs(net: nn.Module, x: torch.Tensor, how: str = "") -> torch.Tensor:
+    outs = torch.cat([out.float().cpu() for out in _answers(net, x, how)])
+    if torch.isfinite(x).all() and not torch.isfinite(outs).all():
+        name = spoiled(net)
+        cure = (
+            f"Load the weights anew: {name!r} holds some." if name else "Look at the scale of inputs and weights."
+        )
+        raise _Found("forward", Fault(f"{how}the network gives NaN or infinity for {len(x)} finite inputs", cure))
+    return outs
+
+
+def _answer(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     with untouched(net):
         return _outputs(net.eval(), x)
 
 
+def _logits(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    out = _answer(net, x)
+    if fault := output_fault(out, len(x)):
+        raise _Found("head_size", fault)
+    return out
+
+
 def _features(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """Return what enters the last linear layer, or the logits where there is none."""
+    """Return what enters the head, or the logits where there is none."""
     with entering(_head(net)) as entered:
         logits = _logits(net, x)
     return (torch.cat(entered).float().cpu() if entered else logits).flatten(1)

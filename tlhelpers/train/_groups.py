@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import torch
@@ -24,10 +25,17 @@ def param_groups(
         weight_decay: for weights; biases and normalization parameters (one dimension) get none.
 
     Raises:
-        ValueError: when a rate is not positive, ``layer_decay`` is outside (0, 1], or nothing is trained.
+        ValueError: when a rate is not positive, ``layer_decay`` is outside (0, 1], ``weight_decay`` is negative,
+            ``net`` has no stages, or nothing is trained.
     """
+    if not hasattr(net, "stages"):
+        raise ValueError(
+            f"net is a {type(net).__name__}, which has no stages; give a Backbone, such as tl.models.load returns."
+        )
+    if not 0 <= weight_decay < math.inf:
+        raise ValueError(f"weight_decay={weight_decay}: give 0 or more, such as 0.01.")
     for name, rate in (("head_lr", head_lr), ("backbone_lr", backbone_lr)):
-        if not rate > 0:
+        if not 0 < rate < math.inf:
             raise ValueError(f"{name}={rate}: a learning rate is positive; freeze a part to leave it alone.")
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay={layer_decay}: give a number above 0 and at most 1.")
@@ -56,10 +64,10 @@ def check_groups(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     Raises:
         ValueError: naming the first parameter that is missing or held twice, and how many more there are.
     """
-    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    held = Counter(id(p) for group in optimizer.param_groups for p in group["params"])
     trained = {name: id(p) for name, p in net.named_parameters() if p.requires_grad}
-    missing = [name for name, key in trained.items() if key not in set(held)]
-    twice = [name for name, key in trained.items() if held.count(key) > 1]
+    missing = [name for name, key in trained.items() if not held[key]]
+    twice = [name for name, key in trained.items() if held[key] > 1]
     if missing:
         raise ValueError(
             f"the optimizer misses {len(missing)} trained parameter(s), first {missing[0]!r}: they get "
@@ -86,11 +94,14 @@ def warmup_cosine(
         warmup: steps until the peak; 0 starts there.
 
     Raises:
-        ValueError: when there is no step, or ``warmup`` is negative or leaves no step for the cosine.
+        ValueError: when there is no step, a number is no whole one, or ``warmup`` is negative or leaves no step
+            for the cosine.
     """
-    if steps < 1:
-        raise ValueError(f"steps={steps}; give the number of batches of the run, 1 or more.")
-    if not 0 <= warmup < steps:
+    if not 1 <= steps < math.inf or steps != int(steps):
+        raise ValueError(f"steps={steps}; give the number of batches of the run, a whole one of 1 or more.")
+    if 0 < warmup < 1:
+        raise ValueError(f"warmup={warmup}: give a number of steps; for a share write round({warmup} * steps).")
+    if not 0 <= warmup < steps or warmup != int(warmup):
         raise ValueError(f"warmup={warmup}: give a number of steps from 0 to {steps - 1}, of {steps} in all.")
 
     def share(step: int) -> float:
@@ -98,4 +109,6 @@ def warmup_cosine(
             return (step + 1) / warmup
         return 0.5 * (1 + math.cos(math.pi * min((step - warmup) / (steps - warmup), 1.0)))
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, share)
+    schedule.total_steps = steps  # type: ignore[attr-defined]  # fit sees by it whether it is stepped as planned
+    return schedule

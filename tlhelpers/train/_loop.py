@@ -4,21 +4,47 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader, TensorDataset
 from tqdm import tqdm
 
 from tlhelpers import stats
 from tlhelpers._machine import device_of, to_device
+from tlhelpers._rows import class_numbers, in_order
 from tlhelpers.models._backbones import evaluating
+from tlhelpers.train._batches import (
+    Batches,
+    Fault,
+    Part,
+    as_input,
+    label_fault,
+    pairs,
+    refused,
+)
+from tlhelpers.train._guards import (
+    check_optimizer,
+    check_sets,
+    checked_weights,
+    fitting,
+    logits_of,
+    loss_fault,
+    moves,
+    one_number,
+    probability_fault,
+    rows_and_labels,
+    targets,
+)
+from tlhelpers.train._schedules import MONITORS, check_schedules, rates_of, step_with, warn_of_fall
 
-Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
-MONITORS = {"loss": -1, "accuracy": 1, "balanced_accuracy": 1, "auroc": 1}
+__all__ = ["class_weights", "device_of", "evaluate", "fit", "fit_head", "predict_proba", "to_device"]
 
 
 def fit(
@@ -28,7 +54,8 @@ def fit(
     optimizer: torch.optim.Optimizer,
     epochs: int,
     *,
-    batch_scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    scheduler: lr_scheduler.LRScheduler | None = None,
+    batch_scheduler: lr_scheduler.LRScheduler | None = None,
     class_weights: torch.Tensor | None = None,
     patience: int | None = None,
     monitor: str = "loss",
@@ -39,8 +66,13 @@ def fit(
     """Train ``net``, where it lies, with cross-entropy; leave it with the weights of its best validation epoch.
 
     Args:
-        train, val: batches ``(x [B, ...] float32, y [B] int64)``.
-        batch_scheduler: stepped after each batch.
+        net: gives logits ``[B, C]``, an output a class, for inputs ``[B, ...]``.
+        train, val: batches ``(x [B, ...], y [B])``, read once an epoch: floats, which are brought to the type of
+            the network, or whole numbers such as tokens; and class indices of any whole type. In ``train`` labels
+            may be shares ``[B, C]``, rows of floats that sum to 1, as mixup gives them.
+        scheduler: stepped after each epoch, as ``StepLR(optimizer, 3)`` counts; :class:`ReduceLROnPlateau`, and
+            any other whose step demands a value, gets the ``monitor``.
+        batch_scheduler: stepped after each batch, as :func:`warmup_cosine` counts. Give one of the two.
         class_weights: ``[C]``, weight of each class in the training loss.
         patience: stop after so many epochs without a better ``monitor``; ``None`` never stops early.
         monitor: ``loss``, ``accuracy``, ``balanced_accuracy`` or ``auroc``, on the validation set.
@@ -56,17 +88,30 @@ def fit(
         ``val_loss``, ``val_accuracy``, ``val_balanced_accuracy``, ``val_auroc``, ``seconds``, and ``best``.
 
     Raises:
-        ValueError: for an unknown monitor, no epoch, no patience, or an empty training set.
+        ValueError: for an unknown monitor, no epoch, no patience, an empty set, one that can be read once only, a
+            batch, labels, outputs or weights that do not fit, an optimizer that moves nothing here, or a schedule
+            that is of another optimizer, for other steps, or for another direction of the monitor.
+        RuntimeError: when the network fails on a batch, with the likely cause.
         FloatingPointError: when the loss is not finite, naming epoch and batch.
+
+    Warns:
+        UserWarning: when ``batch_scheduler`` lets a rate fall a thousandfold within an epoch or two, and much of
+            the run is still to come; when ``scheduler`` plans many more steps than there are epochs; when ``val``
+            is ``train``.
     """
     if monitor not in MONITORS:
         raise ValueError(f"monitor={monitor!r}; give one of {', '.join(MONITORS)}.")
     for name, number in (("epochs", epochs), ("patience", patience)):
-        if number is not None and number < 1:
+        if number is not None and (not number >= 1 or number != int(number)):
             raise ValueError(f"{name}={number}; give 1 or more.")
+    check_sets(train, val, epochs, keep_start)
+    check_optimizer(net, optimizer)
+    check_schedules(scheduler, batch_scheduler, optimizer, train, epochs, monitor)
     device = device_of(net)
-    criterion = nn.CrossEntropyLoss(weight=None if class_weights is None else class_weights.to(device))
+    weights = None if class_weights is None else checked_weights(class_weights).to(device)
     rows: list[dict[str, float]] = []
+    rates: list[list[list[float]]] = []
+    told = False
     best, best_score, best_weights = 0, -np.inf, copy.deepcopy(net.state_dict())
     bar = tqdm(total=epochs, unit="epoch", leave=False)
     for epoch in range(0 if keep_start else 1, epochs + 1):
@@ -76,8 +121,13 @@ def fit(
             net.train()  # frozen stages of a Backbone stay in eval mode
             if before_epoch is not None:
                 before_epoch(epoch)
-            train_loss = _epoch(net, train, criterion, optimizer, epoch, batch_scheduler, penalty)
+            rates.append([rates_of(optimizer)])
+            train_loss = _epoch(net, train, weights, optimizer, epoch, batch_scheduler, penalty, rates[-1])
+            if batch_scheduler is not None and not told:
+                told = warn_of_fall(batch_scheduler, rates, epochs)
         watched = evaluate(net, val)
+        if epoch and scheduler is not None:
+            step_with(scheduler, watched[monitor])
         rows.append(
             {
                 "epoch": epoch,
@@ -103,30 +153,43 @@ def fit(
 def _epoch(
     net: nn.Module,
     batches: Batches,
-    criterion: nn.Module,
+    weights: torch.Tensor | None,
     optimizer: torch.optim.Optimizer,
     epoch: int,
-    batch_scheduler: torch.optim.lr_scheduler.LRScheduler | None,
+    batch_scheduler: lr_scheduler.LRScheduler | None,
     penalty: Callable[[], torch.Tensor] | None,
+    rates: list[list[float]],
 ) -> float:
     device, total, count = device_of(net), 0.0, 0
-    for number, (x, y) in enumerate(batches, start=1):
-        x, y = to_device(x, device), y.to(device)
-        loss = criterion(net(x), y)
-        total_loss = loss if penalty is None else loss + penalty()
+    for number, (x, y) in enumerate(pairs(batches, "train"), start=1):
+        where = f"batch {number} of train"
+        x = as_input(x, net)
+        logits = logits_of(net, x, where)
+        y = targets(y, logits.shape[1], where, soft=True).to(
+            device, logits.dtype if y.is_floating_point() else None
+        )
+        loss = nn.functional.cross_entropy(logits, y, weight=fitting(weights, logits))
+        total_loss = loss if penalty is None else loss + one_number(penalty())
         if not torch.isfinite(total_loss):
-            rates = ", ".join(f"{group['lr']:.1e}" for group in optimizer.param_groups[:4])
-            raise FloatingPointError(
-                f"the loss is {total_loss.item()} in epoch {epoch}, batch {number}; learning rates {rates}. "
-                "Lower the rate, or look for NaN in the inputs."
+            raise FloatingPointError(loss_fault(total_loss, loss, optimizer, x, f"epoch {epoch}, batch {number}"))
+        if not total_loss.requires_grad or not moves(optimizer):
+            raise ValueError(
+                f"no parameter that the optimizer holds is trained in epoch {epoch}, so no step would move one; "
+                "unfreeze a part, and make the optimizer from what is trained."
             )
         optimizer.zero_grad(set_to_none=True)
         total_loss.backward()
         optimizer.step()
         if batch_scheduler is not None:
             batch_scheduler.step()
+            rates.append(rates_of(optimizer))
         total += loss.item() * len(y)
         count += len(y)
+    if count == 0 and epoch > 1:
+        raise ValueError(
+            f"train gave no batch in epoch {epoch}, but did before: it can be read once only; give a list of its "
+            "batches, or a DataLoader."
+        )
     if count == 0:
         raise ValueError("the training loader gave no batch; is the training set empty?")
     return total / count
@@ -135,8 +198,12 @@ def _epoch(
 def predict_proba(net: nn.Module, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
     """Return class probabilities ``[N, C]`` and labels ``[N]``, predicted in eval mode.
 
+    Labels are given back as they came, one a row.
+
     Raises:
-        ValueError: when there is no batch.
+        ValueError: when there is no batch, a batch is no pair, outputs are not logits ``[B, C]`` of two classes or
+            more, or a probability is not finite.
+        RuntimeError: when the network fails on a batch, with the likely cause.
     """
     logits, labels = _logits(net, batches)
     return logits.softmax(dim=1).numpy(), labels.numpy()
@@ -144,13 +211,19 @@ def predict_proba(net: nn.Module, batches: Batches) -> tuple[np.ndarray, np.ndar
 
 @torch.no_grad()
 def _logits(net: nn.Module, batches: Batches) -> tuple[torch.Tensor, torch.Tensor]:
-    device, outputs, labels = device_of(net), [], []
+    outputs, labels = [], []
     with evaluating(net):
-        for x, y in batches:
-            outputs.append(net(to_device(x, device)).float().cpu())
+        for number, (x, y) in enumerate(pairs(batches, "those to predict"), start=1):
+            where = f"batch {number} of those to predict"
+            if y.ndim != 1:
+                raise refused(label_fault(y) or Fault(f"labels have shape {tuple(y.shape)}", "Give [B]."), where)
+            logits = logits_of(net, as_input(x, net), where).float().cpu()
+            if not torch.isfinite(logits.softmax(dim=1)).all():
+                raise ValueError(f"{where}: probabilities hold NaN or infinity; {probability_fault(net, x)}")
+            outputs.append(logits)
             labels.append(y.cpu())
     if not outputs:
-        raise ValueError("the loader gave no batch; is the set empty?")
+        raise ValueError("the loader gave no batch; is the set empty? A generator is, once it was read.")
     return torch.cat(outputs), torch.cat(labels)
 
 
@@ -158,17 +231,20 @@ def evaluate(net: nn.Module, batches: Batches) -> dict[str, float]:
     """Return ``loss`` (unweighted cross-entropy), ``accuracy``, ``balanced_accuracy`` and ``auroc``.
 
     Raises:
-        ValueError: when there is no batch, or the labels hold one class only.
+        ValueError: as :func:`predict_proba`; when labels are not class indices ``[B]`` of its outputs, or hold one
+            class only.
+        RuntimeError: as :func:`predict_proba`.
     """
     logits, labels = _logits(net, batches)
+    labels = targets(labels, logits.shape[1], "the set to predict")
     loss = nn.functional.cross_entropy(logits, labels).item()
     return {"loss": loss, **stats.scores(logits.softmax(dim=1).numpy(), labels.numpy())}
 
 
 def fit_head(
     head: nn.Module,
-    train: tuple[torch.Tensor, torch.Tensor],
-    val: tuple[torch.Tensor, torch.Tensor],
+    train: Part,
+    val: Part,
     *,
     seed: int,
     lr: float = 1e-3,
@@ -182,7 +258,8 @@ def fit_head(
 
     Args:
         head: gives logits ``[B, C]`` for features ``[B, D]``, such as ``net.head``.
-        train, val: features ``[N, D]`` and labels ``[N]``, as :func:`tlhelpers.look.extract` returns them.
+        train, val: features ``[N, D]`` and labels ``[N]``, as :func:`tlhelpers.look.extract` returns them; arrays,
+            Series and lists are taken in their order.
         seed: of the order of the batches.
         class_weights: ``[C]``, as for :func:`fit`.
 
@@ -190,21 +267,41 @@ def fit_head(
         What :func:`fit` returns.
 
     Raises:
-        ValueError, FloatingPointError: as :func:`fit`.
+        ValueError: as :func:`fit`; when there are not as many labels as rows of features, or no row at all.
+        FloatingPointError: as :func:`fit`.
     """
+    if val is train:
+        warnings.warn("val is train: no score of this run tells of other images. Split off a part.", stacklevel=2)
+    train, val = rows_and_labels(train, "train"), rows_and_labels(val, "val")
     order = torch.Generator().manual_seed(seed)
     batches = DataLoader(TensorDataset(*train), batch_size, shuffle=True, generator=order)
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
     return fit(head, batches, [val], optimizer, epochs, class_weights=class_weights, patience=patience)
 
 
-def class_weights(labels: np.ndarray, n_classes: int | None = None) -> torch.Tensor:
+def class_weights(labels: Iterable[Any], n_classes: int | None = None) -> torch.Tensor:
     """Return weights ``[C]`` inverse to the class counts of ``labels [N]``, with mean 1 over the images.
 
+    Args:
+        labels: class indices in any container.
+        n_classes: C; one more than the highest label when ``None``.
+
     Raises:
-        ValueError: when a class has no example.
+        ValueError: when a class has no example, or a label is no class index below ``n_classes``.
     """
-    counts = np.bincount(np.asarray(labels), minlength=n_classes or 0)
+    rows = labels.cpu().numpy() if isinstance(labels, torch.Tensor) else labels
+    rows = rows if isinstance(rows, np.ndarray) and rows.ndim else in_order(rows, "labels")
+    known = n_classes
+    if known is None:
+        known = 1 + max((int(label) for label in rows if np.ndim(label) == 0 and _is_whole(label)), default=0)
+    numbers = class_numbers(rows, len(rows), [str(k) for k in range(known)], "rows")
+    counts = np.bincount(numbers, minlength=known)
     if (counts == 0).any() or len(counts) < 2:
         raise ValueError(f"class counts are {counts.tolist()}; every class needs at least one example.")
     return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
+
+
+def _is_whole(label: object) -> bool:
+    return isinstance(label, (int, np.integer)) or (
+        isinstance(label, torch.Tensor) and not label.is_floating_point()
+    )

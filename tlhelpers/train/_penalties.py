@@ -11,9 +11,20 @@ from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from tlhelpers._machine import device_of
 from tlhelpers.models._backbones import evaluating
+from tlhelpers.train._batches import (
+    as_tensor,
+    asked,
+    in_type_of,
+    label_fault,
+    not_finite,
+    output_fault,
+    range_fault,
+    refused,
+)
 
 Weights = dict[str, torch.Tensor]
 """Tensors by the name of a parameter, shaped as it is."""
@@ -47,18 +58,30 @@ def fisher(net: nn.Module, x: torch.Tensor, y: torch.Tensor | None = None, seed:
         One tensor of numbers that are zero or more for each trained parameter, by name.
 
     Raises:
-        ValueError: when there is no example, labels are not as many, or no parameter is trained.
+        ValueError: when there is no example, one is not finite, labels are not as many or no class indices, the
+            outputs are not logits of two classes or more, or no parameter is trained.
     """
+    x = as_tensor(x, "examples")
+    y = None if y is None else as_tensor(y, "labels")
     trained = {name: p for name, p in net.named_parameters() if p.requires_grad}
     if not len(x) or (y is not None and len(y) != len(x)):
         raise ValueError(f"{len(x)} examples and {'no' if y is None else len(y)} labels; one label each.")
     if not trained:
         raise ValueError("no parameter is trained, so none can be held; unfreeze a part first.")
+    if y is not None and (fault := label_fault(y)):
+        raise refused(fault)
+    if rows := not_finite(x):
+        raise ValueError(f"examples: {rows}; look at the files of these rows.")
     device, generator = device_of(net), torch.Generator().manual_seed(seed)
     information = {name: torch.zeros_like(p) for name, p in trained.items()}
     with evaluating(net):
-        for i in range(len(x)):
-            log_p = net(x[i : i + 1].to(device))[0].log_softmax(dim=0)
+        for i in tqdm(range(len(x)), desc="Fisher information", leave=False):
+            out = asked(net, in_type_of(net, x[i : i + 1].to(device)), f"example {i}")
+            if fault := output_fault(out, 1) or (
+                range_fault(y, out.shape[1]) if y is not None and not i else None
+            ):
+                raise refused(fault)
+            log_p = out[0].log_softmax(dim=0)
             drawn = torch.multinomial(log_p.detach().exp().cpu(), 1, generator=generator).item()
             label = int(drawn if y is None else y[i])
             slopes = torch.autograd.grad(log_p[label], list(trained.values()), allow_unused=True)
@@ -81,7 +104,7 @@ def ewc(net: nn.Module, start: Weights, importance: Weights, strength: float) ->
         strength: 0 or more; useful values are large where the entries of ``importance`` are small.
 
     Raises:
-        ValueError: for a negative strength.
+        ValueError: for a negative strength, no weight in ``start``, or one of another shape or elsewhere.
         KeyError: when ``net`` or ``importance`` lacks a weight of ``start``.
     """
     return _springs(net, start, strength, importance)
@@ -102,14 +125,19 @@ def l2sp(
         new: names of the parameters that are new.
 
     Raises:
-        ValueError: for a negative strength.
+        ValueError: as :func:`ewc`.
         KeyError: when ``net`` lacks a named weight.
     """
     total = _springs(net, start, strength, None)
+    new = (new,) if isinstance(new, str) else tuple(new)
     if new:
         now = dict(net.named_parameters())
-        if new_strength < 0:
+        if not new_strength >= 0:
             raise ValueError(f"new_strength={new_strength}; a penalty's strength is 0 or more.")
+        if absent := [name for name in new if name not in now]:
+            raise KeyError(
+                f"the network has no weight {absent[0]!r}; it has {', '.join(list(now)[-4:])}, among others."
+            )
         total = total + new_strength / 2 * torch.stack([(now[name] ** 2).sum() for name in new]).sum()
     return total
 
@@ -117,14 +145,26 @@ def l2sp(
 def _springs(
     net: nn.Module, start: Mapping[str, torch.Tensor], strength: float, stiff: Mapping[str, torch.Tensor] | None
 ) -> torch.Tensor:
-    if strength < 0:
+    if not strength >= 0:
         raise ValueError(f"strength={strength}; a penalty's strength is 0 or more.")
+    if not start:
+        raise ValueError(
+            "start holds no weight, so nothing would be held; take the snapshot with some part unfrozen."
+        )
     now = dict(net.named_parameters())
     if absent := [name for name in start if name not in now or (stiff is not None and name not in stiff)]:
         raise KeyError(
             f"{len(absent)} weight(s) of the start are missing in the network or in its Fisher information, first "
             f"{absent[0]!r}; take snapshot and Fisher from the network that you tune, with the same parts frozen."
         )
+    for name, old in start.items():
+        for what, value in (("start", old), ("importance", old if stiff is None else stiff[name])):
+            if value.shape != now[name].shape or value.device != now[name].device:
+                raise ValueError(
+                    f"{name!r} has shape {tuple(value.shape)} on {value.device} in {what} and "
+                    f"{tuple(now[name].shape)} on {now[name].device} in the network; take {what} from this "
+                    "network, where it lies now, and leave a new head out."
+                )
     terms = [
         ((now[name] - old) ** 2 * (1.0 if stiff is None else stiff[name])).sum() for name, old in start.items()
     ]
@@ -135,8 +175,10 @@ def rehearsed(size: int, share: float) -> int:
     """Return how many source examples join ``size`` target examples so that they are ``share`` of the batch.
 
     Raises:
-        ValueError: when the share is not in [0, 1).
+        ValueError: when the share is not in [0, 1), or the size is negative.
     """
+    if not size >= 0:
+        raise ValueError(f"size={size}; give the number of target examples in a batch.")
     if not 0 <= share < 1:
         raise ValueError(f"share={share}; give the share of source examples in a batch, from 0 to below 1.")
     return round(size * share / (1 - share))
@@ -153,6 +195,7 @@ def replay(
     Raises:
         ValueError: when there is no source example, labels are not as many, or ``count`` is below 1.
     """
+    x, y = as_tensor(x, "examples"), as_tensor(y, "labels")
     if not len(x) or len(x) != len(y) or count < 1:
         raise ValueError(f"count={count} of {len(x)} source examples with {len(y)} labels; give 1 or more.")
     order = _endless(len(x), seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -21,6 +23,15 @@ from torchvision.transforms.v2 import functional as F
 import tlhelpers as tl
 from tlhelpers.data import ImageSet
 
+HOLDERS: dict[str, Callable[[list[Any]], Any]] = {
+    "list": list,
+    "tuple": tuple,
+    "array": np.array,
+    "generator": lambda values: (value for value in values),
+    "shuffled index": lambda values: pd.Series(values, index=np.random.default_rng(1).permutation(len(values))),
+    "index with holes": lambda values: pd.Series(values, index=[5, 9, 0, 2, 1, 44]),
+    "names as index": lambda values: pd.Series(values, index=list("zyxwvu")),
+}
 Make = Callable[..., ImageSet]
 Numbers = Callable[[ImageSet], list[int]]
 
@@ -63,28 +74,149 @@ class TestImageSet:
         assert image.size == (3, 2) and image.getpixel((0, 0)) == (7, 7, 7)
 
     @pytest.mark.parametrize(
-        ("labels", "shape"), [(np.zeros((2, 1), dtype=int), (2, 1)), ([0], (1,)), ([0, 1, 0], (3,)), (0, ())]
+        ("labels", "message"),
+        [
+            (
+                np.zeros((2, 1), dtype=int),
+                "the label of row 0 is array([0]) (ndarray); labels are one number a row",
+            ),
+            ([0], "labels have shape (1,), but there are 2 images; give one label each."),
+            ([0, 1, 0], "labels have shape (3,), but there are 2 images; give one label each."),
+            (0, "labels is a int, one thing; give a list."),
+        ],
     )
-    def test_labels_of_the_wrong_shape_are_refused(self, labels: Any, shape: tuple[int, ...]) -> None:
-        message = f"labels have shape {shape}, but there are 2 images; give one label an image, shape (2,)."
+    def test_labels_of_the_wrong_shape_are_refused(self, labels: Any, message: str) -> None:
         with pytest.raises(ValueError, match=re.escape(message)):
             ImageSet(gray(2), labels, ("a", "b"))
 
-    @pytest.mark.parametrize("kind", ["float64", "float32", "bool", "str"])
-    def test_labels_that_are_no_whole_numbers_are_refused(self, kind: str) -> None:
-        with pytest.raises(
-            ValueError, match=r"labels are (float|bool|<U).*; give whole numbers, the class indices"
-        ):
+    @pytest.mark.parametrize(
+        ("kind", "cure"),
+        [
+            ("float64", r"is 0\.0 \(float\).*astype\(int\)"),
+            ("float32", r"is 0\.0 \(float\).*astype\(int\)"),
+            ("bool", r"is False \(bool\).*astype\(int\)"),
+            ("str", r"is '0' \(str\).*np.unique\(names, return_inverse=True\)"),
+        ],
+    )
+    def test_labels_that_are_no_whole_numbers_are_refused(self, kind: str, cure: str) -> None:
+        with pytest.raises(ValueError, match=f"the label of row 0 {cure}"):
             ImageSet(gray(2), np.array([0, 1]).astype(kind), ("a", "b"))
 
     @pytest.mark.parametrize("label", [-1, 2, 255])
     def test_a_label_that_names_no_class_is_refused(self, label: int) -> None:
-        message = f"label {label} names no class; there are 2: ('cat', 'dog')."
+        message = f"label {label} of row 1 names no class; there are 2, numbered from 0: ('cat', 'dog')."
         with pytest.raises(ValueError, match=re.escape(message)):
             ImageSet(gray(3), np.array([0, label, 1]), ("cat", "dog"))
 
-    def test_take_follows_a_mask(self, numbered: Make, numbers: Numbers) -> None:
-        assert numbers(numbered([0, 1, 0]).take(np.array([True, False, True]))) == [0, 2]
+    @pytest.mark.parametrize("holder", HOLDERS.values(), ids=HOLDERS)
+    def test_image_and_label_of_a_row_stay_together(self, holder: Any, tmp_path: Path) -> None:
+        paths = [tmp_path / f"{number}.png" for number in range(6)]
+        for number, path in enumerate(paths):
+            Image.new("L", (1, 1), number).save(path)
+        rows = np.random.default_rng(0).permutation(6)
+        images = ImageSet(
+            holder([str(paths[row]) for row in rows]), holder([int(row) for row in rows]), tuple("abcdef")
+        )
+        assert [(image.getpixel((0, 0))[0], label) for image, label in images] == [(row, row) for row in rows]
+        assert images.images == [paths[row] for row in rows] and images.labels.tolist() == rows.tolist()
+
+    def test_a_stack_of_arrays_is_so_many_images(self) -> None:
+        stack = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+        images = ImageSet(stack, [0, 1, 0], ("a", "b"))
+        assert len(images) == 3 and np.array_equal(np.asarray(images[1][0])[..., 0], stack[1])
+
+    @pytest.mark.parametrize(
+        ("image", "message"),
+        [
+            (np.zeros((4, 4)), "image 1: image array is float64; scale it to 0..255"),
+            (np.zeros((4, 4), np.uint16), "image 1: image array is uint16; scale it to 0..255"),
+            (np.zeros((4, 4, 4), np.uint8), "image 1: image array has shape (4, 4, 4); give [H, W]"),
+            (np.zeros((0, 4), np.uint8), "image 1: image array has shape (0, 4)"),
+            (None, "image 1 is missing (None); give its path, or leave the row out."),
+            (float("nan"), "image 1 is missing (nan)"),
+            ("", "image 1 is missing ('')"),
+            (" ", "image 1 is missing (' ')"),
+            (7, "image 1 is of type int; give a path, or a uint8 array [H, W] or [H, W, 3]."),
+            (torch.zeros(3, 4, 4), "image 1 is of type Tensor; give a path"),
+            (
+                Image.new("L", (4, 4)),
+                "image 1 is of type Image; give a path, or a uint8 array [H, W] or [H, W, 3]: np",
+            ),
+            (b"a.png", "image 1 is of type bytes"),
+            (["a.png"], "image 1 is of type list"),
+        ],
+    )
+    def test_what_is_no_image_is_named_by_its_row(self, image: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ImageSet([gray(1)[0], image], [0, 1], ("a", "b"))
+
+    @pytest.mark.parametrize(
+        ("images", "message"),
+        [
+            ("a.png", "images is one string"),
+            (pd.DataFrame({"path": ["a.png"]}), "images is a table with columns ['path']"),
+            (Path("a.png"), "images is a PosixPath, one thing"),
+            ({"a.png"}, "images is a set"),
+        ],
+    )
+    def test_what_is_no_list_of_images_is_refused(self, images: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ImageSet(images, [0], ("a", "b"))
+
+    @pytest.mark.parametrize(
+        ("classes", "message"),
+        [
+            ("ab", "classes is one string"),
+            (("a", ""), "class 1 has no name ('')"),
+            (("a", " "), "class 1 has no name (' ')"),
+            (("a", 3), "class 1 is 3 (int); give its name as text."),
+            (("a", None), "class 1 is None (NoneType)"),
+            (("cat", "cat"), "classes 'cat' and 'cat' are one name"),
+            (("cat", "cat "), "classes 'cat' and 'cat ' are one name; give each class its own."),
+            (("caf\u00e9", "cafe\u0301"), r"classes 'caf\xe9' and 'cafe\u0301' are one name"),
+        ],
+    )
+    def test_classes_have_a_name_each(self, classes: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            ImageSet(gray(2), [0, 1], classes)
+
+    def test_names_of_classes_may_come_as_an_array(self) -> None:
+        images = ImageSet(gray(2), [0, 1], np.array(["a", "b"]))
+        assert images.classes == ("a", "b") and type(images.classes[0]) is str
+
+    @pytest.mark.parametrize("index", [1, -2, np.int64(1), np.uint8(1), np.array(1), torch.tensor(1)])
+    def test_an_item_is_asked_for_by_a_whole_number(self, numbered: Make, index: Any) -> None:
+        image, label = numbered([0, 1, 1])[index]
+        assert image.getpixel((0, 0)) == (1, 1, 1) and label == 1
+
+    @pytest.mark.parametrize("index", [3, -4, np.int64(99)])
+    def test_an_item_that_is_not_there_is_told(self, numbered: Make, index: Any) -> None:
+        with pytest.raises(IndexError, match=f"index {index} names no image; there are 3, counted from 0"):
+            numbered([0, 1, 1])[index]
+
+    @pytest.mark.parametrize("index", [1.0, True, np.True_, "1", slice(2), [0, 1], None, np.array([0, 1])])
+    def test_what_is_no_whole_number_names_no_item(self, numbered: Make, index: Any) -> None:
+        with pytest.raises(TypeError, match=r"is no whole number; take\(\.\.\.\) gives several images"):
+            numbered([0, 1, 1])[index]
+
+    @pytest.mark.parametrize(
+        ("indices", "message"),
+        [([3], "index 3 names no row"), ([-1], "index -1"), ([0.0], "float64"), ([True, False], "mask has shape")],
+    )
+    def test_take_refuses_what_names_no_image(self, numbered: Make, indices: Any, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            numbered([0, 1, 1]).take(indices)
+
+    def test_a_part_shares_nothing_that_can_be_changed(self, numbered: Make) -> None:
+        whole = numbered([0, 1, 1])
+        part = whole.take([0, 1, 2])
+        part.labels[:] = 0
+        part.images.reverse()
+        assert whole.labels.tolist() == [0, 1, 1] and whole.images[0][0, 0] == 0
+
+    @pytest.mark.parametrize("holder", [np.array, list, tuple, pd.Series, torch.tensor])
+    def test_take_follows_a_mask(self, numbered: Make, numbers: Numbers, holder: Any) -> None:
+        assert numbers(numbered([0, 1, 0]).take(holder([True, False, True]))) == [0, 2]
 
 
 class TestOpenRgb:
@@ -368,6 +500,27 @@ class TestSplit:
         with pytest.raises(ValueError, match=rf"{part}={size}: a part needs at least one image of 2 classes"):
             tl.data.split(numbered(np.arange(20) % 2), **sizes, seed=0)
 
+    @pytest.mark.parametrize("part", ["train", "val", "test"])
+    @pytest.mark.parametrize("size", [0.5, 4.0, "4", None, True, np.float64(4)])
+    def test_sizes_are_numbers_of_images(self, numbered: Make, part: str, size: Any) -> None:
+        sizes = {"train": 10, "val": 4, "test": 4} | {part: size}
+        message = re.escape(f"{part}={size!r}: give a number of images, a whole one.")
+        with pytest.raises(ValueError, match=message):
+            tl.data.split(numbered(np.arange(20) % 2), **sizes, seed=0)
+
+    def test_sizes_may_be_numbers_of_numpy(self, numbered: Make, numbers: Numbers) -> None:
+        images = numbered(np.arange(100) % 2)
+        found = tl.data.split(images, np.int64(40), np.int32(20), np.uint8(20), seed=1)
+        assert list(map(numbers, found)) == list(map(numbers, tl.data.split(images, 40, 20, 20, seed=1)))
+
+    def test_the_parts_of_a_seed_stay_what_they_were(self, numbered: Make, numbers: Numbers) -> None:
+        found = tl.data.split(numbered(np.arange(30) % 3, "abc"), 9, 6, 6, seed=3)
+        assert [numbers(part) for part in found] == [
+            [11, 15, 1, 14, 28, 27, 19, 29, 3],
+            [10, 8, 6, 23, 7, 21],
+            [5, 22, 16, 20, 24, 9],
+        ]
+
     def test_more_than_there_is_is_refused(self, numbered: Make) -> None:
         with pytest.raises(ValueError, match=r"train=10, val=6 and test=5 need 21 images; there are 20"):
             tl.data.split(numbered(np.arange(20) % 2), 10, 6, 5, seed=0)
@@ -383,6 +536,13 @@ class TestSplit:
         splits = tl.data.split(numbered(np.arange(20) % 2), 10, 4, 5, seed=0)
         assert [len(part) for part in splits] == [10, 4, 5]
         assert splits.train.labels.sum() == 5
+
+    def test_a_class_that_one_part_uses_up_is_named(self, numbered: Make) -> None:
+        images = numbered(np.repeat([0, 1], [13, 5]))
+        with pytest.raises(
+            ValueError, match=r"class 'b' is so rare that 1 image\(s\) of it would be left for two"
+        ):
+            tl.data.split(images, 2, 3, 13, seed=0)
 
     def test_a_part_without_a_rare_class_is_named(self, numbered: Make) -> None:
         with pytest.raises(ValueError, match=r"(train|val|test)=10 holds no image of the rare class 'b'"):
@@ -419,6 +579,11 @@ class TestSubset:
     @pytest.mark.parametrize("size", [1, 0, -1, 201])
     def test_a_size_out_of_range_is_refused(self, numbered: Make, size: int) -> None:
         with pytest.raises(ValueError, match=rf"size={size}: give a number from 2 to 200"):
+            tl.data.subset(numbered(self.LABELS), size, seed=0)
+
+    @pytest.mark.parametrize("size", [0.5, 20.0, "20", None, True])
+    def test_a_size_is_a_number_of_images(self, numbered: Make, size: Any) -> None:
+        with pytest.raises(ValueError, match=re.escape(f"size={size!r}: give a number of images, a whole one.")):
             tl.data.subset(numbered(self.LABELS), size, seed=0)
 
     @pytest.mark.parametrize("labels", [[0] * 19 + [1], [0] * 30 + [1, 2], [0] * 9 + [1] * 5 + [2]])
@@ -540,3 +705,99 @@ class TestLoader:
     def test_cached_images_need_one_process(self, numbered: Make) -> None:
         with pytest.raises(ValueError, match=r"cache=True with workers=2: cached images need workers=0"):
             tl.data.loader(numbered([0, 1]), tensor, cache=True, workers=2)
+
+    @pytest.mark.parametrize(
+        ("setting", "value", "message"),
+        [
+            ("batch_size", 0, "batch_size=0: give a number of images, a whole one from 1."),
+            ("batch_size", -1, "batch_size=-1"),
+            ("batch_size", 2.0, "batch_size=2.0"),
+            ("batch_size", None, "batch_size=None"),
+            ("batch_size", True, "batch_size=True"),
+            ("workers", -1, "workers=-1: give a number of processes, a whole one from 0."),
+            ("workers", 1.0, "workers=1.0"),
+            ("workers", None, "workers=None"),
+            ("seed", None, "seed=None"),
+            ("seed", 0.5, "seed=0.5: give a number, a whole one."),
+        ],
+    )
+    def test_numbers_out_of_range_are_refused(
+        self, numbered: Make, setting: str, value: Any, message: str
+    ) -> None:
+        settings: dict[str, Any] = {setting: value}
+        with pytest.raises(ValueError, match=re.escape(message)):
+            tl.data.loader(numbered([0, 1]), tensor, **settings)
+
+    @pytest.mark.parametrize("steps", [{"transform": None}, {"transform": tensor, "augment": True}])
+    def test_what_cannot_be_called_is_refused(self, numbered: Make, steps: dict[str, Any]) -> None:
+        step, value = list(steps.items())[-1]
+        with pytest.raises(ValueError, match=rf"{step}={value} cannot be called; give a function, such as net"):
+            tl.data.loader(numbered([0, 1]), **steps)
+
+    def test_a_batch_size_may_be_a_number_of_numpy(self, numbered: Make) -> None:
+        batches = tl.data.loader(numbered([0, 1, 1]), tensor, batch_size=np.int64(2))
+        assert [y.tolist() for _, y in batches] == [[0, 1], [1]]
+
+    @pytest.mark.parametrize("step", ["transform", "augment"])
+    def test_what_is_no_tensor_is_told_with_the_image(self, tmp_path: Path, step: str) -> None:
+        Image.new("L", (2, 2)).save(tmp_path / "cat.png")
+        steps: dict[str, Any] = {"transform": tensor, step: lambda x: None if step == "augment" else x}
+        batches = tl.data.loader(ImageSet([tmp_path / "cat.png"], [0], ("a", "b")), **steps)
+        made = "NoneType" if step == "augment" else "Image"
+        with pytest.raises(ValueError, match=rf"{step} made {made} of .*cat\.png; it must return a tensor"):
+            list(batches)
+
+    @pytest.mark.parametrize("step", ["transform", "augment"])
+    def test_shapes_that_differ_are_told_with_the_images(self, tmp_path: Path, step: str) -> None:
+        for name, side in (("cat", 2), ("dog", 3)):
+            Image.new("L", (side, 2)).save(tmp_path / f"{name}.png")
+        steps: dict[str, Any] = {"transform": tensor} | (
+            {"augment": torch.Tensor.clone} if step == "augment" else {}
+        )
+        images = ImageSet([tmp_path / "cat.png", tmp_path / "dog.png"], [0, 1], ("a", "b"))
+        message = (
+            r"dog\.png became \[3, 2, 3\] and .*cat\.png \[3, 2, 2\]; a batch needs one shape: let the transform"
+        )
+        with pytest.raises(ValueError, match=message):
+            list(tl.data.loader(images, **steps))
+
+
+class TestWorkers:
+    """Processes that are started by "spawn", as on macOS and Windows, get their work sent."""
+
+    def test_they_give_the_same_batches(self, tmp_path: Path) -> None:
+        values = np.random.default_rng(0).integers(0, 4096, (5, 4, 4)).astype(np.uint16)
+        for number, picture in enumerate(values):
+            Image.fromarray(picture).save(tmp_path / f"{number}.png")
+        paths = [tmp_path / f"{number}.png" for number in range(5)]
+        images = ImageSet([np.zeros((4, 4), np.uint8), *paths], [0, 1, 0, 1, 0, 1], ("a", "b"), white=4095)
+        net_like = tl.models.preprocessing(4, (0.5,) * 3, (0.5,) * 3)
+        alone, sent = (
+            tl.data.loader(images, net_like, 4, True, tl.data.augment_cells(), workers=workers)
+            for workers in (0, 1)
+        )
+        sent.multiprocessing_context = "spawn"
+        for (x, y), (x_sent, y_sent) in zip(alone, sent, strict=True):
+            assert x.shape == x_sent.shape and torch.equal(y, y_sent)
+            assert torch.equal(x.sum((2, 3)).round(decimals=3), x_sent.sum((2, 3)).round(decimals=3))
+
+    @pytest.mark.parametrize("step", ["transform", "augment"])
+    def test_a_function_that_cannot_be_sent_is_told(self, numbered: Make, step: str) -> None:
+        steps: dict[str, Any] = {"transform": tensor, step: lambda x: x}
+        batches = tl.data.loader(numbered([0, 1]), **steps, workers=1)
+        batches.multiprocessing_context = "spawn"
+        message = rf"{step} cannot be sent to worker processes \(.*\); write it as a function .*or take workers=0"
+        with pytest.raises(ValueError, match=message):
+            next(iter(batches))
+
+    def test_a_function_of_a_notebook_cannot_be_sent(
+        self, numbered: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        main = sys.modules["__main__"]
+        monkeypatch.setattr(main, "tensor", tensor, raising=False)
+        monkeypatch.delattr(main, "__file__", raising=False)
+        monkeypatch.setattr(tensor, "__module__", "__main__")
+        batches = tl.data.loader(numbered([0, 1]), tensor, workers=1)
+        batches.multiprocessing_context = "spawn"
+        with pytest.raises(ValueError, match=r"transform cannot be sent .*it is defined in this notebook"):
+            next(iter(batches))

@@ -351,3 +351,9 @@ class TestParts:
         with pytest.raises(ValueError, match=r"no order of 1579 groups gave 2 parts that all hold every"):
             tl.data.parts(labels, (0.6, 0.4), 0, ties)
         assert time.process_time() - start < 5
+
+
+def test_blank_images_are_copies_only_when_they_are_of_one_gray() -> None:
+    blank = [np.full((20, 30), value, np.uint8) for value in (0, 255, 0, 128, 129)]
+    images = tl.data.ImageSet(blank, [0, 1, 0, 1, 0], ("dark", "light"))
+    assert tl.data.survey(images)["copy_of"].tolist() == [0, 1, 0, 3, 3]

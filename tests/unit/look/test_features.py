@@ -148,3 +148,21 @@ class TestPrefixAndSuffix:
     def test_the_first_stage_has_nothing_before_it(self, tiny: Make) -> None:
         with pytest.raises(ValueError, match="stage 'stem' is the first"):
             tl.look.Suffix(tiny(), "stem", 8)
+
+
+class TestWhatComesIn:
+    @pytest.mark.parametrize("read", [tl.look.extract, tl.look.pooled, lambda *of: tl.look.prefix(*of, "layer2")])
+    def test_images_are_an_image_set_and_the_network_a_backbone(
+        self, tiny: Make, images: ImageSet, read: Callable
+    ) -> None:
+        with pytest.raises(ValueError, match="images is a list; give an ImageSet"):
+            read(tiny(), list(images.images))
+        with pytest.raises(ValueError, match="images is a ndarray; give an ImageSet"):
+            read(tiny(), np.zeros((2, 8, 8, 3)))
+        with pytest.raises(ValueError, match="is empty"):
+            read(tiny(), images.take([]))
+
+    @pytest.mark.parametrize("read", [tl.look.extract, tl.look.pooled])
+    def test_a_plain_network_is_no_backbone(self, tiny: Make, images: ImageSet, read: Callable) -> None:
+        with pytest.raises(ValueError, match="net is a Tiny; give a Backbone"):
+            read(tiny().net, images)

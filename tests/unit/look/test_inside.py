@@ -6,6 +6,7 @@ import copy
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -284,3 +285,35 @@ def test_a_source_network_keeps_the_thousand_classes() -> None:
     assert net.head.out_features == 1000
     ours = tl.models.load("efficientnet_lite0", image_size=64)
     assert torch.equal(net.net.conv_stem.weight, ours.net.conv_stem.weight)
+
+
+class TestNamesAndTargets:
+    def test_one_stage_may_come_as_its_name(self, tiny: Backbone, square: torch.Tensor) -> None:
+        stage = next(iter(tiny.stages))
+        assert list(tl.look.stage_outputs(tiny, square, stage)) == [stage]
+        assert list(tl.look.stage_outputs(tiny, square, (name for name in [stage]))) == [stage]
+        fresh = copy.deepcopy(tiny)
+        for p in fresh.stage(stage).parameters:
+            p.data.add_(1)
+        tl.look.randomized(tiny, fresh, stage)
+        assert all(
+            torch.equal(a, b)
+            for a, b in zip(tiny.stage(stage).parameters, fresh.stage(stage).parameters, strict=True)
+        )
+
+    def test_arrays_are_no_images(self, tiny: Backbone, square: torch.Tensor) -> None:
+        with pytest.raises(ValueError, match="images are a ndarray; give a tensor"):
+            tl.look.stage_outputs(tiny, square.numpy())
+
+    def test_targets_come_in_any_container_in_their_order(self, tiny: Backbone, square: torch.Tensor) -> None:
+        stage, x = next(iter(tiny.stages)), torch.cat([square[:1], square[:1] + 1])
+        expected = tl.look.gradcam(tiny, x, torch.tensor([0, 1]), stage)
+        for target in ([0, 1], np.array([0, 1]), pd.Series([0, 1], index=[1, 0]), iter([0, 1])):
+            assert torch.equal(tl.look.gradcam(tiny, x, target, stage), expected)
+
+    @pytest.mark.parametrize("target", [[0, 1, 0], 0.5, []])
+    def test_a_target_is_one_class_or_one_an_image(
+        self, tiny: Backbone, square: torch.Tensor, target: object
+    ) -> None:
+        with pytest.raises(ValueError, match="give one class, or one an image"):
+            tl.look.gradcam(tiny, torch.cat([square[:1]] * 2), target, next(iter(tiny.stages)))

@@ -125,3 +125,46 @@ def test_a_mosaic_puts_pictures_in_rows_on_white() -> None:
     sheet = tl.look.mosaic(black, columns=2, gap=1)
     assert sheet.shape == (5, 5, 3)
     assert sheet[:2, :2].max() == 0 and sheet[2].min() == 1 and sheet[3:, 3:].min() == 1
+
+
+class TestWhatComesIn:
+    @pytest.mark.parametrize("channels", [[], [0.5], ["a"], 3])
+    def test_channels_are_numbers(self, edges: Backbone, channels: object) -> None:
+        with pytest.raises(ValueError, match=r"channels (are|is)"):
+            tl.look.maximize(edges, "stem", channels, side=8, steps=1)
+
+    def test_channels_come_in_any_container(self, edges: Backbone) -> None:
+        expected = tl.look.maximize(edges, "stem", [1, 0], side=8, steps=2)
+        for channels in (np.array([1, 0]), iter([1, 0]), torch.tensor([1, 0])):
+            assert np.array_equal(tl.look.maximize(edges, "stem", channels, side=8, steps=2), expected)
+
+    def test_a_channel_that_is_not_there_is_named(self, edges: Backbone) -> None:
+        images = ImageSet([np.zeros((8, 8, 3), np.uint8)] * 2, np.array([0, 1]), ("a", "b"))
+        with pytest.raises(ValueError, match=r"channels \[99\]: stage 'stem' has"):
+            tl.look.top_patches(edges, images, {"stem": [99]}, 1)
+
+    @pytest.mark.parametrize(
+        ("pictures", "columns"),
+        [
+            ([], 1),
+            ([np.zeros((2, 2, 3)), np.zeros((1, 1, 3))], 2),
+            ([np.zeros((3, 3))], 1),
+            ([np.zeros((2, 2, 3))], 0),
+        ],
+    )
+    def test_a_mosaic_is_of_pictures_of_one_size(self, pictures: list, columns: int) -> None:
+        with pytest.raises(ValueError, match=f"for {columns} columns; give one shape"):
+            tl.look.mosaic(pictures, columns)
+
+    def test_pixels_of_a_mosaic_end_at_one_like_its_ground(self) -> None:
+        sheet = tl.look.mosaic(iter([np.full((1, 1, 3), 255, np.uint8), np.zeros((1, 1, 3), np.uint8)]), 2, gap=1)
+        assert sheet[0, :, 0].tolist() == [1, 1, 0]
+
+    @pytest.mark.parametrize("out", [torch.zeros(2, 3), torch.full((1, 3, 2, 2), float("nan"))])
+    def test_colors_are_of_finite_maps(self, out: torch.Tensor) -> None:
+        with pytest.raises(ValueError, match=r"are not \[B, C, H, W\], or hold NaN"):
+            tl.look.colors(out)
+
+    def test_a_window_holds_a_share(self, edges: Backbone) -> None:
+        with pytest.raises(ValueError, match="share=90"):
+            tl.look.receptive_window(edges, "stem", 8, share=90)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from scipy import optimize, stats
 from sklearn.metrics import balanced_accuracy_score
 
@@ -339,3 +341,76 @@ class TestFolds:
     def test_labels_are_whole_numbers(self, probe: Score) -> None:
         with pytest.raises(ValueError, match="labels are float64"):
             probe(np.eye(6), np.array([0, 1, 0, 1, 0, 1.0]))
+
+
+SHUFFLED = [5, 3, 1, 0, 2, 4, 11, 9, 7, 6, 8, 10]
+
+
+class TestContainers:
+    @pytest.mark.parametrize(
+        "take",
+        [
+            lambda X, y: (X, pd.Series(y, index=SHUFFLED)),
+            lambda X, y: (pd.DataFrame(X, index=SHUFFLED), pd.Series(y, index=SHUFFLED)),
+            lambda X, y: (torch.from_numpy(X).requires_grad_(), torch.from_numpy(y)),
+            lambda X, y: (list(torch.from_numpy(X)), y.tolist()),
+            lambda X, y: ((row for row in X), (label for label in y)),
+            lambda X, y: (X.tolist(), pd.array(y, dtype="Int64")),
+        ],
+        ids=["a Series", "pandas", "tensors", "rows", "generators", "lists"],
+    )
+    @pytest.mark.parametrize("score", [tl.look.linear_probe, tl.look.logme, tl.look.knn_probe])
+    def test_rows_are_taken_in_their_order(self, take: Callable, score: Callable) -> None:
+        X, y = blobs(6)
+        order = np.random.default_rng(1).permutation(12)
+        X, y = X[order], y[order]
+        options = {} if score is tl.look.logme else {"folds": 3}
+        assert score(*take(X, y), **options) == score(X, y, **options)
+
+    def test_two_indices_in_different_orders_are_no_pairs(self) -> None:
+        a = pd.Series([1.0, 2, 3, 4], index=list("abcd"))
+        b = pd.Series([4.0, 3, 2, 1], index=list("dcba"))
+        with pytest.raises(ValueError, match=r"score and outcome have the same index in another order: row 0"):
+            tl.look.rank_correlation(a, b)
+        assert tl.look.rank_correlation(a, b.loc[a.index]).mean == pytest.approx(1)
+        assert tl.look.rank_correlation(a.reset_index(drop=True), b).mean == pytest.approx(-1)
+        X, y = blobs(6)
+        with pytest.raises(ValueError, match="X and y have the same index"):
+            tl.look.linear_probe(pd.DataFrame(X), pd.Series(y, index=SHUFFLED))
+        with pytest.raises(ValueError, match="x and y have the same index"):
+            tl.look.cka(pd.DataFrame(X), pd.DataFrame(X, index=SHUFFLED))
+
+    @pytest.mark.parametrize(
+        ("X", "y", "message"),
+        [
+            ([["a", "b"]] * 4, [0, 1, 0, 1], "features are no table of numbers"),
+            ([[1, 2], [3]], [0, 1], "features are no table of numbers"),
+            (np.eye(4), ["a", "b", "a", "b"], "labels are <U1; give whole numbers"),
+            (np.eye(4), [0, 1, None, 1], "the label of row 2 is missing"),
+            (np.eye(4), "abab", "labels is one string"),
+            (np.where(np.eye(4) > 0, np.inf, 0), [0, 1, 0, 1], "first in row 0"),
+        ],
+    )
+    def test_what_is_no_number_is_named(self, X: object, y: object, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            tl.look.linear_probe(X, y)
+
+    def test_constant_features_tell_nothing_apart(self) -> None:
+        assert tl.look.linear_probe(np.ones((20, 3)), np.arange(20) % 2) == 0.5
+
+    @pytest.mark.parametrize("accuracy", [85.0, -0.1, float("nan")])
+    def test_a_percentage_is_no_share(self, accuracy: float) -> None:
+        with pytest.raises(ValueError, match="give a share from 0 to 1, not a percentage"):
+            tl.look.above_chance(accuracy, 2)
+
+
+class TestCkaOfFewOrOtherRows:
+    @pytest.mark.parametrize("count", [1, 2])
+    def test_two_images_are_alike_in_any_description(self, count: int) -> None:
+        with pytest.raises(ValueError, match=f"there are {count} rows; any two images look alike"):
+            tl.look.cka(rng.normal(size=(count, 3)), rng.normal(size=(count, 4)))
+
+    def test_rows_come_in_any_container(self) -> None:
+        x, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
+        for one in (torch.from_numpy(x).requires_grad_(), x.tolist(), pd.DataFrame(x), iter(x)):
+            assert tl.look.cka(one, y) == pytest.approx(tl.look.cka(x, y))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -276,3 +277,258 @@ class TestSteady:
         before = net[1].running_mean.clone()
         assert "small batch" in tl.train.check_steady(net, train[0])[0].what
         assert torch.equal(before, net[1].running_mean) and net.training
+
+
+def one_hot(y: torch.Tensor) -> torch.Tensor:
+    return nn.functional.one_hot(y)
+
+
+ODD_LABELS = {
+    "a column": (lambda y: y[:, None], r"reshape\(-1\)"),
+    "int32": (lambda y: y.int(), r"y.long\(\)"),
+    "uint8": (lambda y: y.to(torch.uint8), r"y.long\(\)"),
+    "bool": (lambda y: y.bool(), r"y.long\(\)"),
+    "floats": (lambda y: y.float(), r"y.long\(\)"),
+    "fractions": (lambda y: y + 0.5, "another loss"),
+    "NaN": (lambda y: torch.where(y == 0, float("nan"), 1.0), "Leave that row out"),
+    "one-hot": (one_hot, r"argmax\(1\), as these are one-hot"),
+    "one-hot floats": (lambda y: one_hot(y).float(), r"argmax\(1\)"),
+    "shares": (lambda y: torch.full((len(y), 2), 0.5), r"argmax\(1\)"),
+    "several": (lambda y: torch.ones(len(y), 2), "another loss"),
+    "-1 and 1": (lambda y: 2 * y - 1, r"// 2"),
+    "-100": (lambda y: torch.where(y == 0, -100, y), "-100 out"),
+    "names": (lambda y: ["cat" if label else "dog" for label in y.tolist()], "np.unique"),
+    "too few": (lambda y: y[:4], "one label"),
+    "pixels": (lambda y: torch.zeros(len(y), 4, 4).long(), "one class index a row"),
+    "numbers of files": (lambda y: y + 10**12, "Number the classes from 0"),
+}
+
+
+class TestOddLabels:
+    @pytest.mark.parametrize("kind", ODD_LABELS)
+    @pytest.mark.parametrize("part", ["train", "val"])
+    def test_are_a_finding_with_value_and_cure(
+        self, tiny: Make, train: Pair, val: Pair, kind: str, part: str
+    ) -> None:
+        change, cure = ODD_LABELS[kind]
+        parts = {"train": [train], "val": [val], part: [(train[0], change(train[1]))]}
+        found = tl.train.before_training(tiny(), parts["train"], parts["val"])
+        if part == "val" and kind == "numbers of files":
+            assert "held-out labels run from 1000000000000" in found[-1].what
+            return
+        (told,) = [one for one in found if one.name == "labels"]
+        assert re.search(cure, told.fix) and any(sign.isdigit() for sign in told.what + told.fix)
+
+    @pytest.mark.parametrize("kind", ODD_LABELS)
+    def test_no_check_raises_on_them(self, tiny: Make, train: Pair, kind: str) -> None:
+        y = ODD_LABELS[kind][0](train[1])
+        net, (x, _) = tiny(), train
+        found = [
+            tl.train.check_labels(y),
+            tl.train.check_head_size(net, x, y),
+            tl.train.check_first_loss(net, x, y),
+            tl.train.check_labels_fit(net, (x, y), train),
+            tl.train.check_labels_fit(net, train, (x, y)),
+        ]
+        assert all(isinstance(one, tl.train.Finding) for findings in found for one in findings)
+        assert found[0] or kind == "too few"
+
+    def test_int32_is_told_and_the_other_checks_run(self, tiny: Make, train: Pair) -> None:
+        dark = (train[0] * 255, train[1].int())
+        assert names(tl.train.before_training(tiny(), [dark])) == ["inputs", "labels"]
+
+    def test_counted_from_one_is_told_from_a_head_of_the_source_task(self, tiny: Make, train: Pair) -> None:
+        (found,) = tl.train.check_head_size(tiny(), train[0], train[1] + 1)
+        assert found.fix == "Labels seem to be counted from 1: write y - 1."
+
+    def test_held_out_labels_beyond_the_outputs_are_found(self, tiny: Make, train: Pair, val: Pair) -> None:
+        (found,) = tl.train.before_training(tiny(), [train], [(val[0], val[1] + 1)])
+        assert found.name == "head_size" and "held-out labels run from 1 to 2" in found.what
+
+
+class TestOddBatches:
+    @pytest.mark.parametrize(
+        ("make", "told"),
+        [
+            (lambda x, y: [{"pixel_values": x, "labels": y}], "a mapping with the keys"),
+            (lambda x, y: [(x, y, y)], "3 parts"),
+            (lambda x, y: TensorDataset(x, y), "one row with the label 0, not a batch"),
+            (lambda x, y: (x, y), "Tensor of shape"),
+            (lambda x, y: iter([(x, y)]), "what is read of it here, training would miss"),
+            (lambda x, y: DataLoader([(x[0], 0), (x[0, :, :5], 1)], 2), "train fails at batch 1: stack expects"),
+            (lambda x, y: [(["a.png"] * len(x), y)], "inputs are no numbers, first 'a.png'"),
+        ],
+    )
+    def test_what_is_no_pair_ends_the_list(self, tiny: Make, train: Pair, make: Callable, told: str) -> None:
+        (found,) = tl.train.before_training(tiny(), make(*train))
+        assert found.name == "batches" and told in found.what and found.fix.endswith(".")
+
+    def test_a_generator_is_left_unread(self, tiny: Make, train: Pair, val: Pair) -> None:
+        rows = iter([val])
+        assert names(tl.train.before_training(tiny(), [train], rows)) == ["batches"]
+        assert next(rows) is val
+
+    def test_arrays_and_endless_loaders_are_read(self, tiny: Make, train: Pair) -> None:
+        class Endless:
+            def __iter__(self) -> Iterator:
+                while True:
+                    yield train[0].numpy(), train[1].numpy()
+
+        assert tl.train.before_training(tiny(), Endless()) == []
+
+    def test_images_of_several_sizes_are_found(self, tiny: Make, train: Pair) -> None:
+        other = nn.functional.interpolate(train[0], 9), train[1]
+        (found,) = tl.train.before_training(tiny(), [train, other])
+        assert found.name == "inputs" and "(3, 8, 8) and (3, 9, 9)" in found.what
+
+    def test_a_limit_is_one_image_or_more(self, tiny: Make, train: Pair) -> None:
+        with pytest.raises(ValueError, match="limit=0"):
+            tl.train.before_training(tiny(), [train], limit=0)
+
+
+class TestOddInputs:
+    @pytest.mark.parametrize(
+        ("change", "expected", "cure"),
+        [
+            (lambda x: (x * 50).to(torch.uint8), ["inputs"], "scale=True"),
+            (lambda x: torch.where(x > 0.9, float("nan"), x), ["inputs"], "these rows"),
+            (lambda x: x.double(), ["inputs"], r"x.to\(torch.float32\)"),
+            (lambda x: x.permute(0, 2, 3, 1), ["inputs", "forward"], r"permute\(0, 3, 1, 2\)"),
+            (lambda x: x[:, :1], ["inputs", "forward"], "as RGB"),
+            (lambda x: torch.cat([x, x[:, :1]], 1), ["inputs", "forward"], r"x\[:, :3\]"),
+            (lambda x: x.flatten(1), ["inputs", "forward"], r"Give \[B, 3, H, W\]"),
+        ],
+        ids=["uint8", "NaN", "float64", "channels last", "gray", "alpha", "vectors"],
+    )
+    def test_are_found_and_no_check_raises(
+        self, tiny: Make, train: Pair, change: Callable, expected: list, cure: str
+    ) -> None:
+        x, y = change(train[0]), train[1]
+        found = tl.train.before_training(tiny(), [(x, y)])
+        assert names(found) == expected and re.search(cure, found[0].fix)
+        assert isinstance(tl.train.before_training(tiny(), [train], [(x, y)]), list)
+        for check in (
+            lambda: tl.train.check_inputs(x, HALF),
+            lambda: tl.train.check_head_size(tiny(), x, y),
+            lambda: tl.train.check_first_loss(tiny(), x, y),
+            lambda: tl.train.check_labels_fit(tiny(), (x, y), train),
+            lambda: tl.train.check_copies(x, train[0]),
+            lambda: tl.train.check_copies(train[0], x),
+            lambda: tl.train.check_steady(tiny(), x),
+        ):
+            assert all(isinstance(one, tl.train.Finding) for one in check())
+
+    def test_a_narrow_range_has_two_causes_and_a_wrong_one_has_one(self, train: Pair) -> None:
+        dark = 2 * (0.06 * (train[0] + 1) / 2) - 1  # 12 bits of 16
+        (narrow,) = tl.train.check_inputs(dark, HALF)
+        assert "from 0.00 to 0.06" in narrow.what
+        assert "Take the transform from the weights" in narrow.fix and "12 bits" in narrow.fix
+        (wide,) = tl.train.check_inputs(train[0] * 255, HALF)
+        assert wide.fix == "Take the transform from the weights; check ToTensor or ToDtype."
+
+    def test_the_demand_is_found_in_a_transform_inside_a_transform(self) -> None:
+        from torchvision.transforms import v2
+
+        nested = v2.Compose([v2.Compose([v2.Normalize([0.1] * 3, [0.2] * 3)])])
+        assert list(tl.train.wanted_statistics(nn.Linear(2, 2), nested)[0]) == [0.1] * 3  # type: ignore[index]
+
+
+class Odd(nn.Module):
+    """A sound network whose answer is changed."""
+
+    def __init__(self, net: nn.Module, change: Callable[[torch.Tensor, bool], object]) -> None:
+        super().__init__()
+        self.inner, self.change = net, change
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.change(self.inner(x), self.training)
+
+
+def fails(*_: object) -> object:
+    raise KeyError("pixel_values")
+
+
+class TestOddNetworks:
+    @pytest.mark.parametrize(
+        ("change", "name", "told"),
+        [
+            (
+                lambda out, training: (out, out) if training else out,
+                "forward",
+                "in train mode .* tuple with 2 parts",
+            ),
+            (lambda out, _: (out, out), "forward", "tuple with 2 parts"),
+            (lambda out, _: None, "forward", "NoneType"),
+            (lambda out, _: out[:4], "forward", r"shape \(4, 2\)"),
+            (lambda out, _: out * float("nan"), "forward", "NaN or infinity for 32 finite inputs"),
+            (fails, "forward", "KeyError, 'pixel_values'"),
+            (lambda out, _: out[:, 0], "head_size", r"shape \(32,\)"),
+            (lambda out, _: out[:, :1], "head_size", r"shape \(32, 1\)"),
+            (lambda out, _: out[:, :, None, None], "head_size", r"shape \(32, 2, 1, 1\)"),
+        ],
+    )
+    def test_a_network_that_fails_or_answers_otherwise_is_a_finding(
+        self, tiny: Make, train: Pair, val: Pair, change: Callable, name: str, told: str
+    ) -> None:
+        net = Odd(tiny(), change)
+        (found,) = tl.train.before_training(net, [train], [val])
+        assert found.name == name and re.search(told, found.what) and found.fix.endswith(".")
+        for check in (
+            lambda: tl.train.check_head_size(net, *train),
+            lambda: tl.train.check_first_loss(net, *train),
+            lambda: tl.train.check_labels_fit(net, train, val),
+            lambda: tl.train.check_steady(net, train[0]),
+        ):
+            assert all(isinstance(one, tl.train.Finding) for one in check())
+
+    def test_a_last_batch_of_one_image_is_tried(self, train: Pair) -> None:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+        assert tl.train.before_training(net, [train]) == []
+        (found,) = tl.train.before_training(net, [train, (train[0][:1], train[1][:1])])
+        assert found.name == "forward" and "a batch of one image" in found.what and "drop_last=True" in found.fix
+
+    def test_a_weight_that_is_not_finite_is_named(self, tiny: Make, train: Pair) -> None:
+        net = tiny()
+        net.head.bias.data[0] = float("nan")
+        (found,) = tl.train.before_training(net, [train])
+        assert found.name == "forward" and "'net.fc.bias'" in found.fix
+
+    def test_the_head_of_a_backbone_is_its_own_wherever_it_stands(self, tiny: Make) -> None:
+        net = tiny()
+        net.net.late = nn.Linear(8, 8)  # the last linear layer, and no head
+        groups = [
+            {"params": net.head.parameters(), "lr": 1e-2},
+            {"params": [*net.net.conv1.parameters(), *net.net.late.parameters()], "lr": 1e-3},
+        ]
+        assert tl.train.check_rates(net, torch.optim.SGD(groups)) == []
+
+
+class TestUntouched:
+    def test_buffers_that_no_state_dict_holds_and_those_replaced_are_put_back(self) -> None:
+        class Counting(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.register_buffer("calls", torch.zeros(1), persistent=False)
+                self.register_buffer("mean", torch.zeros(2))
+                self.layer = nn.utils.parametrizations.spectral_norm(nn.Linear(2, 2))
+
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                self.calls += 1
+                self.mean = 0.9 * self.mean + x.mean(0)
+                return self.layer(x)
+
+        net = Counting().train()
+        mean, state = net.mean, {key: value.clone() for key, value in net.state_dict().items()}
+        with tl.train.untouched(net):
+            net(torch.ones(3, 2))
+            assert net.calls == 1 and net.mean is not mean
+        assert net.calls == 0 and net.mean is mean
+        assert all(torch.equal(state[key], value) for key, value in net.state_dict().items())
+
+    def test_samplers_draw_as_if_nothing_was_read(self, tiny: Make, train: Pair) -> None:
+        order = torch.Generator().manual_seed(3)
+        sampler = torch.utils.data.WeightedRandomSampler(torch.ones(100), 100, generator=order)
+        loader = DataLoader(TensorDataset(*train), 20, sampler=sampler)
+        state = order.get_state()
+        tl.train.before_training(tiny(), loader)
+        assert torch.equal(order.get_state(), state)

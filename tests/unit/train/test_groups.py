@@ -186,3 +186,37 @@ class TestWarmupCosine:
         optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
         with pytest.raises(ValueError, match="steps=0; give the number of batches"):
             tl.train.warmup_cosine(optimizer, steps=0)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize("warmup", [0.1, 0.5])
+    def test_a_share_is_no_number_of_steps(self, warmup: float) -> None:
+        optimizer = torch.optim.SGD(nn.Linear(2, 2).parameters(), 0.1)
+        with pytest.raises(ValueError, match=rf"warmup={warmup}: .*write round\({warmup} \* steps\)"):
+            tl.train.warmup_cosine(optimizer, 100, warmup)
+        assert optimizer.param_groups[0]["lr"] == 0.1
+
+    @pytest.mark.parametrize(("steps", "warmup"), [(10.5, 0), (math.nan, 0), (math.inf, 0), (10, 2.5)])
+    def test_steps_are_whole(self, steps: float, warmup: float) -> None:
+        optimizer = torch.optim.SGD(nn.Linear(2, 2).parameters(), 0.1)
+        with pytest.raises(ValueError, match=rf"(steps={steps}|warmup={warmup})"):
+            tl.train.warmup_cosine(optimizer, steps, warmup)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"head_lr": math.inf}, "head_lr=inf"),
+            ({"backbone_lr": math.nan}, "backbone_lr=nan"),
+            ({"weight_decay": -0.1}, "weight_decay=-0.1"),
+            ({"weight_decay": math.nan}, "weight_decay=nan"),
+        ],
+    )
+    def test_rates_and_decay_are_finite(
+        self, tiny: Callable[[], Backbone], options: dict[str, float], message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            tl.train.param_groups(tiny(), **{"head_lr": 1e-3, "backbone_lr": 1e-4} | options)
+
+    def test_a_plain_network_has_no_stages(self) -> None:
+        with pytest.raises(ValueError, match=r"net is a Linear, which has no stages; give a Backbone"):
+            tl.train.param_groups(nn.Linear(2, 2), head_lr=1e-3, backbone_lr=1e-4)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -151,3 +153,66 @@ def test_replay_shows_every_example_before_any_comes_again() -> None:
     assert all(torch.equal(b, 2 * a) for a, b in batches)
     with pytest.raises(ValueError, match="count=0"):
         tl.train.replay(x, x, 0, seed=0)
+
+
+class TestWhatComesIn:
+    @pytest.mark.parametrize("index", [[0, 1, 2, 3], [3, 2, 1, 0]])
+    def test_labels_are_taken_in_their_order(self, linear: nn.Linear, index: list[int]) -> None:
+        x, y = examples(4), [0, 3, 1, 0]
+        expected = tl.train.fisher(linear, x, torch.tensor(y))
+        found = tl.train.fisher(linear, x.numpy(), pd.Series(y, index=index))
+        assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+    @pytest.mark.parametrize(
+        ("y", "message"),
+        [
+            (torch.tensor([0.7, 1.2]), r"start at 0\.\d+; .*fractions"),
+            (torch.tensor([[0], [1]]), r"reshape\(-1\)"),
+            (torch.tensor([1, 4]), "labels run from 1 to 4, and the network has 4 outputs"),
+            (["a", "b"], "labels are no numbers"),
+        ],
+    )
+    def test_labels_that_are_no_class_are_refused(self, linear: nn.Linear, y: object, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            tl.train.fisher(linear, examples(2), y)
+
+    def test_one_output_has_no_information(self) -> None:
+        with pytest.raises(ValueError, match="cross-entropy needs one output a class"):
+            tl.train.fisher(nn.Linear(3, 1).double(), examples(2))
+
+    def test_an_example_that_is_not_finite_is_named(self, linear: nn.Linear) -> None:
+        x = examples(4)
+        x[2, 0] = float("nan")
+        with pytest.raises(ValueError, match="1 of its 4 rows hold NaN or infinity, first row 2"):
+            tl.train.fisher(linear, x, torch.tensor([0, 1, 2, 3]))
+
+    def test_a_weight_of_another_shape_is_not_stretched(self, linear: nn.Linear) -> None:
+        start = tl.train.snapshot(linear) | {"bias": torch.zeros(1).double()}
+        with pytest.raises(ValueError, match=r"'bias' has shape \(1,\) on cpu in start and \(4,\)"):
+            tl.train.l2sp(linear, start, 1.0)
+        start, importance = tl.train.snapshot(linear), {"weight": torch.ones(1, 3), "bias": torch.ones(4)}
+        with pytest.raises(ValueError, match=r"'weight' has shape \(1, 3\) on cpu in importance"):
+            tl.train.ewc(linear, start, importance, 1.0)
+
+    def test_a_strength_is_a_number_and_something_is_held(self, linear: nn.Linear) -> None:
+        with pytest.raises(ValueError, match="strength=nan"):
+            tl.train.l2sp(linear, tl.train.snapshot(linear), float("nan"))
+        with pytest.raises(ValueError, match="start holds no weight"):
+            tl.train.l2sp(linear, {}, 1.0)
+
+    def test_one_new_weight_may_come_as_its_name(self, linear: nn.Linear) -> None:
+        start = {"weight": linear.weight.detach().clone()}
+        expected = (linear.bias**2).sum() / 2
+        assert torch.isclose(tl.train.l2sp(linear, start, 1.0, 1.0, "bias"), expected)
+        with pytest.raises(KeyError, match=r"no weight 'head.bias'; it has weight, bias"):
+            tl.train.l2sp(linear, start, 1.0, 1.0, ("head.bias",))
+
+    def test_rehearsal_draws_pairs_in_their_order(self) -> None:
+        x, y = np.arange(4.0)[:, None], pd.Series([0, 1, 2, 3], index=[3, 2, 1, 0])
+        for _ in range(3):
+            drawn = tl.train.replay(x, y, 4, seed=0)()
+            assert drawn[0].flatten().tolist() == drawn[1].tolist()
+
+    def test_a_batch_has_a_size(self) -> None:
+        with pytest.raises(ValueError, match="size=-1"):
+            tl.train.rehearsed(-1, 0.5)
