@@ -68,12 +68,19 @@ def loads_elsewhere(model: Path, answers: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def script() -> str:
-    """Return the ten lines that the chapter offers beside the notebook."""
+def script(last: str) -> str:
+    """Return the ten lines that the chapter offers and that end with this call."""
     text = (ROOT / "book" / "17-your-own-data.md").read_text(encoding="utf-8")
-    (lines,) = re.findall(r"```python\n(import tlhelpers as tl\n.*?models\.save.*?)```", text, re.S)
+    (lines,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if f"tl.{last}(" in block]
     assert len([line for line in lines.splitlines() if line.strip()]) <= 10
     return lines
+
+
+def run_lines(lines: str, folder: Path) -> None:
+    """Run lines in a fresh process that has nothing but the package."""
+    settings = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", lines], cwd=folder, capture_output=True, text=True, env=settings)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def classes_of_three(folder: Path, count: int, each: int = 3) -> dict[str, object]:
@@ -165,7 +172,7 @@ class TestOddData:
     @pytest.mark.parametrize("make", (fifty, twelve_bits, shuffled_table), ids=lambda make: make.__name__)
     def test_the_ten_lines(self, make: Callable[[Path], dict[str, object]], tmp_path: Path) -> None:
         chosen = make(tmp_path / "data")
-        lines = script()
+        lines = script("models.save")
         extra = f", white={chosen['WHITE']}" if "WHITE" in chosen else ""
         extra += f", group={chosen['GROUP']!r}" if chosen.get("GROUP") else ""
         lines = lines.replace('"my-photos"', repr(chosen["DATA"]) + extra)
@@ -176,12 +183,35 @@ net.eval()
 known = [net(net.transform(images[i][0])[None]).softmax(1)[0].tolist() for i in test]
 json.dump(dict(zip([str(images.images[i]) for i in test], known)), open({str(answers)!r}, "w"))
 """
-        done = subprocess.run(
-            [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-2000:]
+        run_lines(lines, tmp_path)
         loads_elsewhere(tmp_path / "model", answers)
+
+    def test_the_ten_lines_for_texts(self, tmp_path: Path) -> None:
+        rows = ["sep=;", "Text;LABEL ;author"]
+        for number in RNG.permutation(160).tolist():
+            word = ("good", "bad", "so so")[number % 3]
+            rows.append(f'"it was {word}; truly;\n{number} of ""them""";{word} ;writer {number // 4} ')
+        (tmp_path / "texts.csv").write_text("\n".join(rows), encoding="utf-8-sig")
+        lines = script("train.save_text_classifier")
+        for given, small in (
+            ('"my-texts.csv"', '"texts.csv", "Text", "LABEL"'),
+            ("200, 60, 60", "96, 24, 24"),
+            ("settings(p)", "settings(p, num_train_epochs=1)"),
+        ):
+            assert given in lines
+            lines = lines.replace(given, small)
+        ask = "import numpy, tlhelpers as tl\nnew = ['it was good; truly', 'bad ' * 60]\n"
+        run_lines(
+            f"{lines}\n{ask}numpy.save('known.npy', tl.train.predict_texts(model, tokenizer, new, length))",
+            tmp_path,
+        )
+        run_lines(
+            f"{ask}model, tokenizer, card = tl.train.load_text_classifier('my-classifier')\n"
+            "found = tl.train.predict_texts(model, tokenizer, new)\n"
+            "assert abs(found - numpy.load('known.npy')).max() < 1e-5\n"
+            "assert list(model.config.id2label.values()) == ['bad', 'good', 'so so']",
+            tmp_path,
+        )
 
 
 @pytest.mark.slow
