@@ -13,6 +13,7 @@ import tempfile
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,10 @@ def test_gray_of_any_depth_is_the_picture_that_was_meant(drawn: tuple[np.ndarray
             with pytest.raises(ValueError, match=f"{top}"):
                 images[0]
             images = tl.data.ImageSet([path], [0], ("a", "b"), white=top)
+        if (bits, order, photometric) == (16, ">", "miniswhite"):  # no library of ours opens it
+            with pytest.raises(ValueError, match="0 is white, high byte first"):
+                images[0]
+            return
         found = np.asarray(images[0][0])
         assert (found == found[..., :1]).all()
         assert np.abs(found[..., 0] - expected).max() <= 1
@@ -344,7 +349,7 @@ GROUPS = st.one_of(
     st.floats(-2, 2, allow_nan=False).map(lambda x: round(x, 1)),
     st.sampled_from(["p0", "p0 ", "p1", "é", "e\u0301", "P0"]),
     st.booleans(),
-    st.dates().map(lambda day: day.replace(year=2026)),
+    st.dates(date(2026, 1, 1), date(2026, 1, 9)),
     st.tuples(st.integers(0, 1), st.sampled_from(["l", "r"])),
 )
 HOLDERS = (list, tuple, iter, pd.Series, lambda values: pd.Series(values, index=range(len(values))[::-1]))

@@ -148,10 +148,8 @@ def shuffled_table(folder: Path) -> dict[str, object]:
     return {"DATA": str(folder / "list.csv"), "GROUP": "day"}
 
 
-ODD = (
-    fifty, two_hundred, one_group_a_class, twelve_bits, mixed_case, a_class_called_train, one_huge_picture,
-    shuffled_table,
-)  # fmt: skip
+ODD = (twelve_bits, shuffled_table)
+ODD_TOO = (fifty, two_hundred, one_group_a_class, mixed_case, a_class_called_train, one_huge_picture)
 
 
 class TestOddData:
@@ -162,14 +160,21 @@ class TestOddData:
         for name, value in build.SETTINGS.items():
             monkeypatch.setenv(name, value)
 
-    @pytest.mark.parametrize("make", ODD, ids=lambda make: make.__name__)
+    @pytest.mark.parametrize(
+        "make",
+        [*ODD, *(pytest.param(make, marks=pytest.mark.slow) for make in ODD_TOO)],
+        ids=lambda make: make.__name__,
+    )
     def test_the_notebook(self, make: Callable[[Path], dict[str, object]], tmp_path: Path) -> None:
         small = {"GROUP": None, "EPOCHS": 1, "SEEDS": (0, 1), "IMAGE_SIZE": 32, "OUT": str(tmp_path / "model")}
         answers = tmp_path / "answers.json"
         run_template(small | make(tmp_path / "data"), tmp_path, ANSWERS.format(path=str(answers)))
         loads_elsewhere(tmp_path / "model", answers)
 
-    @pytest.mark.parametrize("make", (fifty, twelve_bits, shuffled_table), ids=lambda make: make.__name__)
+    @pytest.mark.parametrize(
+        "make", [shuffled_table, *(pytest.param(make, marks=pytest.mark.slow) for make in (fifty, twelve_bits))],
+        ids=lambda make: make.__name__,
+    )  # fmt: skip
     def test_the_ten_lines(self, make: Callable[[Path], dict[str, object]], tmp_path: Path) -> None:
         chosen = make(tmp_path / "data")
         lines = script("models.save")
