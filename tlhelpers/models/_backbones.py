@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,8 @@ class Backbone(nn.Module):
         net: the plain model; use it without this wrapper whenever you like.
         head: its last linear layer, the classifier.
         width: number of features that enter the head.
-        transform: from PIL image to tensor ``[3, S, S]``, as the weights demand.
+        transform: from PIL image to tensor ``[3, S, S]``, as the weights demand; put any function in its place.
+        image_size: ``S``, the side in pixels of the square that ``transform`` gives.
         name: what it was loaded as.
         mean, std: ``[3, 1, 1]`` each, what ``transform`` normalizes with.
     """
@@ -96,6 +97,25 @@ class Backbone(nn.Module):
         return _stages(self.net, self._head_name)
 
     @property
+    def image_size(self) -> int:
+        """Side in pixels of the square that ``transform`` gives.
+
+        Raises:
+            ValueError: when no step of the transform says it.
+        """
+        for step in reversed(getattr(self.transform, "transforms", [])):
+            size = getattr(step, "size", None)
+            sides = {size} if isinstance(size, int) else set(size or ())
+            # One side of a Resize is the shorter one, and says nothing of the other.
+            whole = "Crop" in type(step).__name__ or (isinstance(size, Sequence) and len(size) == 2)
+            if whole and len(sides) == 1:
+                return int(sides.pop())
+        raise ValueError(
+            f"the transform of {self.name} has no step that makes images square; end it with CenterCrop(side), "
+            "or use models.preprocessing."
+        )
+
+    @property
     def mean(self) -> torch.Tensor:
         return torch.tensor(self._normalize.mean)[:, None, None]
 
@@ -109,6 +129,12 @@ class Backbone(nn.Module):
             if isinstance(step, v2.Normalize):
                 return step
         raise ValueError(f"the transform of {self.name} has no step that normalizes; use models.preprocessing.")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "transform":  # a plain attribute: torch would take one of its own for a part of the network
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def replace_head(self, num_classes: int) -> nn.Linear:
         """Put a new linear layer of ``num_classes`` outputs, randomly drawn, in place of the head; return it."""
