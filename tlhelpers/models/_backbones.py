@@ -63,6 +63,7 @@ class Backbone(nn.Module):
         self.name = name
         self.transform = transform
         self._norms_frozen = False
+        self._met: list[str] = []  # layers in the order in which an image meets them, where it is known
         found = head_name(net)
         if found is None:
             raise ValueError(
@@ -92,7 +93,7 @@ class Backbone(nn.Module):
     @property
     def stages(self) -> dict[str, Stage]:
         """Stages in the order in which an image meets them; together they hold each parameter once."""
-        return _stages(self.net, self._head_name)
+        return _stages(self.net, self._head_name, self._met)
 
     @property
     def image_size(self) -> int:
@@ -180,6 +181,20 @@ def entering(module: nn.Module) -> Iterator[list[torch.Tensor]]:
 
 
 @contextmanager
+def _meeting(net: nn.Module) -> Iterator[list[str]]:
+    """Collect, in a ``with`` block, the names of the layers of ``net`` that compute, in their order."""
+    met: list[str] = []
+    body = net.body if isinstance(net, Headed) else net
+    named = [(name, m) for name, m in body.named_modules() if any(True for _ in m.parameters(recurse=False))]
+    handles = [m.register_forward_pre_hook(lambda *_, name=name: met.append(name)) for name, m in named]
+    try:
+        yield met
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def keeping_modes(net: nn.Module) -> Iterator[None]:
     """Leave each module of ``net``, after a ``with`` block, in the mode it was in before.
 
@@ -230,42 +245,40 @@ def load(
         tlhelpers.data.HubError: when the weights must be downloaded and cannot be.
     """
     if num_classes is not None and not _counts(num_classes):
-        raise ValueError(f"num_classes={num_classes}; a head needs one output or more.")
+        raise ValueError(f"num_classes={num_classes}; a head needs one output or more, a whole number.")
     if image_size is not None and not _counts(image_size):
         raise ValueError(f"image_size={image_size!r}; give the side in pixels, a whole number of 1 or more.")
     num_classes, image_size = (None if n is None else int(n) for n in (num_classes, image_size))
     _sources.check_name(name, num_classes, pretrained, image_size)
     torch.manual_seed(seed)
 
-    @contextmanager
-    def trying() -> Iterator[None]:
-        try:
-            yield
-        except HubError:
-            raise
-        except Exception as error:  # where a size does not fit, a library raises what it likes
-            raise ValueError(_sources.cannot_take(name, image_size, pretrained, error)) from error
-
-    with trying():
+    try:
         plain, transform, side = _sources.make(name, num_classes, pretrained, image_size)
+    except HubError:
+        raise
+    except Exception as error:  # where a size does not fit, a library raises what it likes
+        raise ValueError(_sources.cannot_take(name, image_size, pretrained, error)) from error
     if name in PACKAGED and pretrained:
         _sources.load_packaged(plain, name)
     plain = plain.to(memory_format=torch.channels_last)
-    fault, net = "its head is no single linear layer", None
+    fault: str | Exception = "its head is no single linear layer"
     if head_name(plain) or not _sources.of_timm(name):
         net = _headed(Backbone(plain, name, transform), num_classes, seed)
-        with trying():
-            fault = _fault(net, side)
-    if fault and _sources.of_timm(name):
-        if num_classes is None and not can_be_linear(plain):
-            raise ValueError(f"{name}: {fault}, so the classes of its source cannot be kept; say num_classes.")
-        with trying():
-            net = Backbone(with_linear_head(plain, num_classes, side), name, transform)
-            net = _headed(net, num_classes, seed)
-            fault = _fault(net, side)
-    if fault or net is None:
-        raise ValueError(_sources.cannot_take(name, image_size, False, fault))
-    return net
+        if not (fault := _fault(net, side)):
+            return net
+    if _sources.of_timm(name) and (num_classes or can_be_linear(plain)):
+        try:
+            plain = with_linear_head(plain, num_classes, side)
+        except Exception as error:  # as above
+            fault = fault if isinstance(fault, Exception) else error
+        else:
+            net = _headed(Backbone(plain, name, transform), num_classes, seed)
+            if not (fault := _fault(net, side)):
+                return net
+    elif not isinstance(fault, Exception):
+        raise ValueError(f"{name}: {fault}, so the classes of its source cannot be kept; say num_classes.")
+    cause = fault if isinstance(fault, Exception) else None
+    raise ValueError(_sources.cannot_take(name, image_size, False, fault)) from cause
 
 
 def _counts(number: object) -> bool:
@@ -281,35 +294,39 @@ def _headed(net: Backbone, num_classes: int | None, seed: int) -> Backbone:
     return net
 
 
-@torch.no_grad()
-def _fault(net: Backbone, side: int) -> str:
-    """Return what is wrong with what ``net`` computes from blank images of ``side`` pixels, or nothing.
+def _fault(net: Backbone, side: int) -> str | Exception:
+    """Return what is wrong with what ``net`` computes from blank images of ``side`` pixels; ``""`` when nothing.
 
     One image goes through in eval mode, two in train mode, as BatchNorm needs them; the network stays as it was.
     """
     one, two = (torch.zeros(n, 3, side, side).to(memory_format=torch.channels_last) for n in (1, 2))
+    classes, width = net.head.out_features, net.width
     with _untouched(net):
-        # Eval mode first: what some networks keep for it, they drop when they go back to train mode.
-        net.net.eval()
-        with entering(net.head) as entered:
-            logits = net(one)
-        if fault := _misshaped(logits, (1, net.head.out_features), "one image gives"):
-            return fault
-        if len(entered) != 1:
-            return f"its last linear layer computes {len(entered)} times for an image"
-        features = entered[0].flatten(1)
-        if fault := _misshaped(features, (1, net.width), "its features are"):
-            return fault
-        apart = (net.head(features) - logits).abs().max()
-        if not apart <= 1e-3 * logits.abs().max().clamp(min=1):
-            return "its outputs are not those of its last linear layer"
-        net.net.train()
-        return _misshaped(net(two), (2, net.head.out_features), "two images in train mode give")
+        try:
+            # Eval mode first: what some networks keep for it, they drop when they go back to train mode.
+            net.net.eval()
+            with entering(net.head) as entered, _meeting(net.net) as net._met:
+                logits = net(one)
+            net.net.train()
+            in_training = net(two)
+            features = [x.flatten(1) for x in entered]
+            again = net.head(features[0]) if features and features[0].shape[1] == width else logits
+        except Exception as error:  # whatever a network raises
+            return error
+    shapes = [getattr(x, "shape", type(x).__name__) for x in (logits, in_training)]
+    if shapes != [(1, classes), (2, classes)]:
+        return (
+            f"one image gives {_shape(logits)}, and two in train mode {_shape(in_training)}, for {classes} classes"
+        )
+    if [x.shape for x in features] != [(1, width)]:
+        return f"what enters its head is {', '.join(map(_shape, features))} instead of {(1, width)}"
+    if not (again - logits).abs().max() <= 1e-3 * logits.abs().max().clamp(min=1):
+        return "its outputs are not those of its last linear layer"
+    return ""
 
 
-def _misshaped(found: object, expected: tuple[int, int], what: str) -> str:
-    shape = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-    return "" if shape == expected else f"{what} {shape} instead of {expected}"
+def _shape(found: object) -> str:
+    return str(tuple(found.shape)) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
 
 
 @contextmanager
@@ -322,7 +339,7 @@ def _untouched(net: nn.Module) -> Iterator[None]:
     ]
     drawn = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng(devices=[]), keeping_modes(net):
+        with torch.random.fork_rng(devices=[]), keeping_modes(net), torch.no_grad():
             yield
     finally:
         for module, name, buffer, before in buffers:
@@ -333,7 +350,7 @@ def _untouched(net: nn.Module) -> Iterator[None]:
         np.random.set_state(drawn[1])
 
 
-def _stages(net: nn.Module, head_name: str) -> dict[str, Stage]:
+def _stages(net: nn.Module, head_name: str, met: list[str]) -> dict[str, Stage]:
     head = net.get_submodule(head_name)
     in_head = {id(p) for p in head.parameters()}
     slices: list[tuple[str, nn.Module | None, list[nn.Parameter]]] = []
@@ -354,21 +371,33 @@ def _stages(net: nn.Module, head_name: str) -> dict[str, Stage]:
                 slices.append((f"{prefix}{key}", child, list(child.parameters())))
 
     walk(net.body if isinstance(net, Headed) else net, "")
+    if met:
+        slices = [slices[i] for i in _in_order([key for key, _, _ in slices], met)]
     blocks = [i for i, (_, m, _) in enumerate(slices) if m is not None and len(_layers(m)) > 1]
     # What stands before the first block is the stem, what stands behind the last one the top.
     first, last = (max(blocks[0], 1), blocks[-1]) if blocks else (1, len(slices))
     groups: dict[str, list[int]] = {}
     for index, (key, _, _) in enumerate(slices):
-        groups.setdefault("stem" if index < first else "top" if index > last else key, []).append(index)
+        top = index > last or key == "head"  # what some networks call their head stands before the last layer
+        groups.setdefault("stem" if index < first else "top" if top else key, []).append(index)
     result = {}
-    met: set[int] = set()  # what several stages share belongs to the first of them
+    counted: set[int] = set()  # what several stages share belongs to the first of them
     for key, members in groups.items():
         modules = tuple(m for i in members for m in _called(slices[i][1]))
-        own = {id(p): p for i in members for p in slices[i][2] if id(p) not in met}
-        met |= own.keys()
+        own = {id(p): p for i in members for p in slices[i][2] if id(p) not in counted}
+        counted |= own.keys()
         result[key] = Stage(key, modules, tuple(own.values()))
     result["head"] = Stage("head", (head,), tuple(head.parameters()))
     return result
+
+
+def _in_order(keys: list[str], met: list[str]) -> list[int]:
+    """Return the positions of slices in the order in which an image meets the first layer of each."""
+    ranks: list[int] = []
+    for key in keys:
+        inside = (i for i, name in enumerate(met) if f"{name}.".startswith(f"{key}."))
+        ranks.append(next(inside, ranks[-1] if ranks else -1))  # one that is not seen stays behind its neighbor
+    return sorted(range(len(keys)), key=ranks.__getitem__)
 
 
 def _called(module: nn.Module | None) -> list[nn.Module]:

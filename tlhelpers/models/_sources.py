@@ -229,6 +229,10 @@ def check_name(name: str, num_classes: int | None, pretrained: bool, image_size:
     elif name not in PACKAGED:
         _check_timm_name(name, pretrained)
     if not of_timm(name):
+        if name.startswith("squeezenet") and num_classes is None:
+            raise ValueError(
+                f"{name} has no linear layer to replace; choose a classifier that ends in one, or say num_classes."
+            )
         return
     config = _config(name)
     if not config.num_classes and num_classes is None:
@@ -284,10 +288,11 @@ def _check_timm_name(name: str, pretrained: bool) -> None:
     whole = name.removeprefix("timm/")
     architecture, _, tag = whole.partition(".")
     if not timm.is_model(whole):
-        others = near(architecture, timm.list_models()) or timm.list_models(f"*{architecture[:8]}*")[:5]
+        like = f"*{architecture[:8]}*" if architecture else "resnet*"
+        others = near(architecture, timm.list_models()) or timm.list_models(like)[:5]
         raise ValueError(f"timm has no model {architecture!r}; similar names: {', '.join(others) or 'none'}.")
     tags = [n.partition(".")[2] for n in timm.list_pretrained(f"{architecture}.*")]
-    if tag and not _has_tag(whole):
+    if "." in whole and not _has_tag(whole):
         there = f"it has {', '.join(near(tag, tags) or tags[:8])}" if tags else "it has none"
         raise ValueError(f"timm has no weights {tag!r} of {architecture}; {there}.")
     if pretrained and not _config(name).has_weights:
@@ -328,7 +333,7 @@ def cannot_take(name: str, image_size: int | None, pretrained: bool, error: Base
             return f"the weights of {name} do not fit it, or are damaged ({_line(error)}); download them again."
         return f"{what}its weights belong to images of {own} x {own}. Leave image_size out."
     steps = {multiple * step for step in (32, 16, 14) for multiple in (side // step, -(-side // step))}
-    tried = sorted({own, *steps, 64, 96, 128} - {0, side}, key=lambda size: (size != own, abs(size - side)))[:8]
+    tried = sorted({own, *steps, 64, 96, 128} - {0, side}, key=lambda size: (size != own, abs(size - side)))[:6]
     fitting = sorted(size for size in tried if works(name, size))
     return f"{what}sizes that work: {', '.join(map(str, fitting)) or 'none that was tried; take another network'}."
 
