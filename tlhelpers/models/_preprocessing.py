@@ -10,8 +10,8 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-# Above so many pixels, 100 MB, a strip is not scaled whole before its middle is cut out.
-LARGEST = 2**25
+# Above so many pixels, 200 MB, a strip is not scaled whole before its middle is cut out.
+LARGEST = 2**26
 
 
 class Resize(v2.Resize):
@@ -34,12 +34,16 @@ class Resize(v2.Resize):
 
     def _middle(self, image: Image.Image, short: int, whole: int) -> Image.Image:
         start = round((whole - self._crop) / 2.0)  # as CenterCrop cuts
-        first, last = (edge * max(image.size) / whole for edge in (start, start + self._crop))
-        wide = image.width > image.height
-        return image.resize(
+        wide, scale = image.width > image.height, max(image.size) / whole
+        first, last = start * scale, (start + self._crop) * scale
+        reach = 4 * math.ceil(max(1, scale))  # of the widest filter, and a pixel more
+        left, right = max(0, math.floor(first) - reach), min(max(image.size), math.ceil(last) + reach)
+        # Pillow holds the box in 32 bits: cut near it first, so that its numbers are small.
+        near = image.crop((left, 0, right, image.height) if wide else (0, left, image.width, right))
+        return near.resize(
             (self._crop, short) if wide else (short, self._crop),
             getattr(Image.Resampling, self.interpolation.name, Image.Resampling.NEAREST),
-            (first, 0, last, image.height) if wide else (0, first, image.width, last),
+            (first - left, 0, last - left, near.height) if wide else (0, first - left, near.width, last - left),
         )
 
 
@@ -75,8 +79,8 @@ def preprocessing(
 
     ``mean`` and ``std`` are on the 0..1 scale and belong to the weights. Pixels are those of torchvision's and
     timm's own transforms; values can differ in the last bit of a float32, as 1/255 is multiplied, not divided.
-    Of a strip that would take 100 MB when scaled, such as 12,000 x 3 pixels, only the middle is: about one pixel
-    in a hundred differs by a level or two of 255 then (``nearest`` and ``box`` may take the pixel beside it).
+    Of a strip that would take 200 MB when scaled, such as 12,000 x 3 pixels, only the middle is: some pixels
+    differ by one level of 255 then (``nearest`` and ``box`` may take the pixel beside it).
 
     Args:
         resize: pixels that ``crop_mode`` speaks of, ``size`` by default, before a square is cut from the middle.
@@ -94,7 +98,7 @@ def preprocessing(
     first: dict[str, v2.Transform] = {
         "center": Resize(resize, size, mode),
         "squash": v2.Resize([resize, resize], interpolation=mode, antialias=True),
-        "border": Border(resize, size, [math.floor(255 * v + 0.5) for v in mean], mode),
+        "border": Border(resize, size, [round(255 * v) for v in mean], mode),
     }
     if crop_mode not in first:
         raise ValueError(f"crop_mode={crop_mode!r}; give one of {', '.join(first)}.")

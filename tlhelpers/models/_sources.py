@@ -88,14 +88,11 @@ def _make_timm(
                 if "img_size" not in str(error):
                     raise
     side = image_size or own
-    if (
-        isinstance(patches, timm.layers.PatchEmbed)
-        and not patches.dynamic_img_pad
-        and side % patches.patch_size[0]
-    ):
-        raise ValueError(
-            f"it cuts them into patches of {patches.patch_size[0]} pixels, and would not see the rest"
-        )
+    for cut in (m for m in net.modules() if isinstance(m, timm.layers.PatchEmbed) and m.proj.in_channels == 3):
+        if side % cut.patch_size[0] and not cut.dynamic_img_pad:
+            raise ValueError(
+                f"it cuts them into patches of {cut.patch_size[0]} pixels, and would not see the rest"
+            )
     found = timm.data.resolve_model_data_config(net)
     return (
         net,
