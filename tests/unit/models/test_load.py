@@ -195,6 +195,25 @@ class TestHeads:
         assert not any(key.lower().startswith("aux") for key in net.net.state_dict())
         assert net.net.transform_input, "with weights or without, so that the preprocessing fits both"
 
+    @pytest.mark.parametrize(
+        ("name", "make", "weights"),
+        [
+            ("googlenet", models.googlenet, models.GoogLeNet_Weights),
+            ("inception_v3", models.inception_v3, models.Inception_V3_Weights),
+        ],
+    )
+    def test_one_with_weights_fits_one_without(
+        self, name: str, make: Callable[..., nn.Module], weights: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = make(init_weights=False).state_dict()  # auxiliary heads and all
+        monkeypatch.setattr(weights, "get_state_dict", lambda *_, **__: dict(source))
+        net = tl.models.load(name, 3, image_size=96).eval()
+        again = tl.models.load(name, 3, pretrained=False, image_size=96).eval()
+        again.net.load_state_dict(net.net.state_dict())
+        x = torch.randn(1, 3, 96, 96)
+        with torch.no_grad():
+            assert torch.equal(net(x), again(x)) and str(net.transform) == str(again.transform)
+
     def test_a_squeezenet_gets_a_linear_head(self) -> None:
         net = tl.models.load("squeezenet1_1", 3, pretrained=False, image_size=64).eval()
         x = torch.randn(2, 3, 64, 64)
