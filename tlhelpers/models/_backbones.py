@@ -260,7 +260,7 @@ def load(
         raise ValueError(_sources.cannot_take(name, image_size, pretrained, error)) from error
     if name in PACKAGED and pretrained:
         _sources.load_packaged(plain, name)
-    plain = plain.to(memory_format=torch.channels_last)
+    plain = _channels_last(plain)
     fault: str | Exception = "its head is no single linear layer"
     if head_name(plain) or not _sources.of_timm(name):
         net = _headed(Backbone(plain, name, transform), num_classes, seed)
@@ -275,10 +275,21 @@ def load(
             net = _headed(Backbone(plain, name, transform), num_classes, seed)
             if not (fault := _fault(net, side)):
                 return net
-    elif not isinstance(fault, Exception):
+    elif _sources.of_timm(name) and not isinstance(fault, Exception):
         raise ValueError(f"{name}: {fault}, so the classes of its source cannot be kept; say num_classes.")
-    cause = fault if isinstance(fault, Exception) else None
-    raise ValueError(_sources.cannot_take(name, image_size, False, fault)) from cause
+    if isinstance(fault, Exception):
+        raise ValueError(_sources.cannot_take(name, image_size, False, fault)) from fault
+    raise ValueError(f"{name} is no classifier that can be used here: {fault}; take another network.")
+
+
+def _channels_last(net: nn.Module) -> nn.Module:
+    tensors = [*net.parameters(), *net.buffers()]
+    if all(tensor.ndim != 5 for tensor in tensors):
+        return net.to(memory_format=torch.channels_last)
+    for tensor in tensors:  # the layout exists for four dimensions alone, and the above stops at five
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return net
 
 
 def _counts(number: object) -> bool:

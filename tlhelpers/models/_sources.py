@@ -202,9 +202,8 @@ def _architecture(name: str) -> str:
 
 
 def _config(name: str) -> Any:
-    from timm.models import PretrainedCfg
-
-    return _timm().get_pretrained_cfg(_architecture(name)) or PretrainedCfg()
+    models = _timm().models
+    return models.get_pretrained_cfg(_architecture(name)) or models.PretrainedCfg()
 
 
 def check_name(name: str, num_classes: int | None, pretrained: bool, image_size: int | None) -> None:
@@ -302,7 +301,7 @@ def _check_timm_name(name: str, pretrained: bool) -> None:
 
 def _has_tag(model: str) -> bool:
     try:
-        _timm().get_pretrained_cfg(model)
+        _timm().models.get_pretrained_cfg(model)
     except RuntimeError:  # an architecture that is known, and a tag that is not
         return False
     return True
@@ -320,7 +319,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())
 
 
-def cannot_take(name: str, image_size: int | None, pretrained: bool, error: BaseException | str) -> str:
+def cannot_take(name: str, image_size: int | None, pretrained: bool, error: BaseException) -> str:
     """Return a sentence on a network that failed with ``error``, on the sizes that work, and on its weights."""
     own = _own_side(name)
     side = image_size or own
@@ -354,6 +353,6 @@ def works(name: str, side: int) -> bool:
     return isinstance(out, torch.Tensor) and out.ndim == 2 and len(out) == 1
 
 
-def _line(error: BaseException | str) -> str:
+def _line(error: BaseException) -> str:
     """Return the first line of a message, without its full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160].rstrip(". ")

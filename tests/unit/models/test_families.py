@@ -37,6 +37,7 @@ KINDS = [
     Family("timm/vit_small_patch14_dinov2.lvd142m", 56),
     Family("timm/vit_tiny_patch16_dinov3_qkvb"),
     Family("timm/test_coatnet"),
+    Family("timm/lambda_resnet26t", 32),  # holds a convolution in three dimensions
     Family("squeezenet1_1"),
     Family("mobilenet_v3_small", 32),
     Family("swin_t"),

@@ -104,6 +104,20 @@ class TestProof:
         found = _backbones._fault(net, 8)
         assert isinstance(found, str) and re.search(fault, found)
 
+    def test_load_refuses_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Scaled(nn.Sequential):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return super().forward(x) * 2
+
+        def make(*_: object) -> tuple[nn.Module, object, int]:
+            return Scaled(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 9)), None, 8
+
+        monkeypatch.setattr(_backbones._sources, "make", make)
+        with pytest.raises(
+            ValueError, match=r"resnet18 is no classifier .* last linear layer; take another network"
+        ):
+            tl.models.load("resnet18", 2, pretrained=False)
+
 
 class TestNames:
     @pytest.mark.parametrize(
@@ -350,7 +364,7 @@ class TestAsTheWeightsDemand:
     )
     @pytest.mark.parametrize("size", PICTURES)
     def test_of_timm(self, name: str, size: tuple[int, int]) -> None:
-        config = timm.data.resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(name).to_dict())
+        config = timm.data.resolve_data_config(pretrained_cfg=timm.models.get_pretrained_cfg(name).to_dict())
         ours = tl.models.preprocessing(
             config["input_size"][-1],
             config["mean"],
