@@ -120,7 +120,7 @@ TIMM = {
     "rexnet": Family("rexnet_100"),
     "selecsls": Family("selecsls42"),
     "senet": Family("legacy_seresnet18"),
-    "sequencer": Family("sequencer2d_s"),
+    "sequencer": Family("sequencer2d_s", 56),
     "shvit": Family("shvit_s1"),
     "sknet": Family("skresnet18"),
     "starnet": Family("starnet_s050"),
