@@ -11,7 +11,7 @@ import pandas as pd
 from tlhelpers._rows import clean
 from tlhelpers.data._names import check_spelling, in_classes
 from tlhelpers.data._tables import Table, check_single, open_table
-from tlhelpers.data._texts import TextSet, plain
+from tlhelpers.data._texts import TextSet, is_blank, plain
 
 
 def read_texts(
@@ -40,6 +40,11 @@ def read_texts(
         raise ValueError(f"text, label and group are columns of their own; given were {columns}.")
     table = open_table(source, columns)
     texts, labels = table.column(text_column, free=True), table.column(label_column)
+    if blank := [row for row, text in enumerate(texts) if is_blank(text)]:
+        raise ValueError(
+            f"{table.name}: column {text_column!r} holds signs that nobody sees, and no text, on {len(blank)} "
+            f"{table.unit}(s), first {table.where(blank)}; leave them out."
+        )
     _check_swallowed(table, texts, table.columns.index(clean(label_column)), set(labels))
     where = f"{table.name}, column {label_column!r}"
     check_spelling(labels, "labels", where)

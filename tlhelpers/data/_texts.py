@@ -78,7 +78,7 @@ def strings(texts: TextSet | Iterable[Any]) -> list[str]:
     for row, text in enumerate(rows):
         if not isinstance(text, str):
             raise ValueError(_no_string(row, text))
-        if not any(letter.isprintable() and not letter.isspace() for letter in text):
+        if is_blank(text):
             raise ValueError(f"the text of row {row} is blank ({text[:20]!r}); leave the row out.")
         if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
             raise ValueError(
@@ -86,6 +86,11 @@ def strings(texts: TextSet | Iterable[Any]) -> list[str]:
                 "wrongly; read the file again as UTF-8."
             )
     return [str(text) for text in rows]  # plain ones, for NumPy has strings of its own
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text holds nothing but spaces, line breaks and signs that nobody sees."""
+    return all(letter.isspace() or unicodedata.category(letter) in ("Cc", "Cf") for letter in text)
 
 
 def _no_string(row: int, text: object) -> str:

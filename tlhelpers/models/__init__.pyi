@@ -1,6 +1,7 @@
-from ._backbones import Backbone, Stage, evaluating, load, preprocessing
+from ._backbones import Backbone, Stage, evaluating, load
 from ._encoders import Encoder, encode, encoder_weights, load_encoder, mean_pool, text_lengths
 from ._freezing import freeze, freeze_norms, summary, unfreeze, unfreeze_from_top
+from ._preprocessing import preprocessing
 from ._saving import load_saved, save
 
 __all__ = [

