@@ -145,6 +145,10 @@ def _read(probabilities: Any, labels: Iterable[Any]) -> tuple[np.ndarray, np.nda
         raise ValueError(
             f"probabilities have shape {chances.shape} and labels {numbers.shape}; give [N, C] and [N]."
         )
+    if chances.shape[1] == 1:
+        raise ValueError(
+            "probabilities have one column; give one a class: for two classes, np.stack([1 - p, p], 1)."
+        )
     if not chances.size:
         raise ValueError(
             f"probabilities have shape {chances.shape}, so there is nothing to score; give a row an image."
@@ -158,7 +162,7 @@ def _read(probabilities: Any, labels: Iterable[Any]) -> tuple[np.ndarray, np.nda
         found = f"holds {chances[row].min():.3g}" if chances[row].min() < 0 else f"sums to {sums[row]:.3g}"
         raise ValueError(
             f"row {row} of the probabilities {found}; each is to hold one chance a class that together make 1. "
-            "Of logits take the softmax over the classes first."
+            "Of logits take the softmax over the classes first; divide percent by 100."
         )
     columns = chances.shape[1]
     if numbers.dtype.kind == "f":  # 1.0 is class 1; what is no whole number is told below, by row
@@ -209,11 +213,19 @@ def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, lev
     each of the n runs", not as certainty.
 
     Raises:
-        ValueError: when the lengths differ or there are fewer than two pairs.
+        ValueError: when the lengths differ, there are fewer than two pairs, or two Series hold the same seeds in
+            another order.
     """
+    if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
+        if a.index.is_unique and b.index.is_unique and set(a.index) == set(b.index):
+            raise ValueError(
+                f"the runs stand in another order: {a.index.tolist()[:5]} and {b.index.tolist()[:5]}; give "
+                "b.loc[a.index]."
+            )
+    a, b = _numbers(a), _numbers(b)
     if len(a) != len(b):
         raise ValueError(f"{len(a)} runs against {len(b)}; pair them by seed.")
-    difference = _runs(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
+    difference = _runs(a - b)
     if np.ptp(difference) < 1e-12:  # equal but for rounding
         p = 1.0 if abs(difference.mean()) < 1e-12 else 0.0
     else:
@@ -396,10 +408,21 @@ def _around_mean(values: Sequence[float] | np.ndarray, level: float, new_run: bo
     return Interval(runs.mean(), runs.mean() - half, runs.mean() + half, len(runs))
 
 
+def _numbers(values: Any) -> np.ndarray:
+    if np.ma.is_masked(values):
+        raise ValueError("some runs are masked; give those that count, as values.compressed().")
+    values = _on_host(values)
+    rows = values if isinstance(values, np.ndarray) else _rows.in_order(values, "runs")
+    try:
+        return np.asarray(rows, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the runs are no numbers ({error}); give one score a run.") from error
+
+
 def _runs(values: Sequence[float] | np.ndarray, level: float = 0.95) -> np.ndarray:
     if not 0 < level < 1:
         raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95.")
-    runs = np.asarray(values, dtype=float)
+    runs = _numbers(values)
     if runs.ndim != 1 or len(runs) < 2:
         raise ValueError(f"got values of shape {runs.shape}; an interval needs two or more runs.")
     if not np.isfinite(runs).all():

@@ -336,3 +336,29 @@ class TestTable:
         message = f"column(s) {missing} missing; there are ['strategy', 'labels', 'accuracy', 'auroc']"
         with pytest.raises(KeyError, match=re.escape(message)):
             stats.table(runs, by, metrics)
+
+
+class TestRuns:
+    """Runs in any holder; what does not fit is told."""
+
+    def test_two_series_in_another_order_are_refused(self) -> None:
+        a, b = pd.Series([0.9, 0.8, 0.7], [0, 1, 2]), pd.Series([0.65, 0.79, 0.88], [2, 1, 0])
+        with pytest.raises(ValueError, match=r"another order: \[0, 1, 2\] and \[2, 1, 0\]; give b.loc\[a.index\]"):
+            stats.paired(a, b)
+        assert stats.paired(a, b.loc[a.index]).mean == pytest.approx(0.08 / 3)
+        assert stats.paired(a, b.set_axis([5, 6, 7])).n == 3, "numbers of other rows: in order"
+
+    def test_any_holder_is_read_in_order(self) -> None:
+        expected = stats.interval([0.1, 0.2, 0.4])
+        for held in ((v for v in (0.1, 0.2, 0.4)), {"a": 0.1, "b": 0.2, "c": 0.4}.values(), (0.1, 0.2, 0.4)):
+            assert stats.interval(held) == expected
+
+    def test_what_is_no_row_of_numbers_is_told(self) -> None:
+        masked = np.ma.array([1.0, 2, 99], mask=[0, 0, 1])
+        for values, message in ((masked, "masked"), ({"a": 1.0}, "dict"), (["x", "y"], "no numbers")):
+            with pytest.raises(ValueError, match=message):
+                stats.interval(values)
+
+    def test_one_column_is_told(self) -> None:
+        with pytest.raises(ValueError, match=r"one column; .*np.stack\(\[1 - p, p\], 1\)"):
+            stats.score_intervals(np.ones((60, 1)), np.zeros(60, int))

@@ -40,7 +40,7 @@ def param_groups(
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay={layer_decay}: give a number above 0 and at most 1.")
     stages = list(net.stages.values())
-    result = []
+    result: list[dict[str, Any]] = []
     for below, stage in enumerate(reversed(stages)):
         rate = head_lr if stage.name == "head" else backbone_lr * layer_decay ** (below - 1)
         trained = [p for p in stage.parameters if p.requires_grad]
@@ -54,6 +54,13 @@ def param_groups(
                 )
     if not result:
         raise ValueError("no parameter is trained; unfreeze a stage first.")
+    held = {id(p) for group in result for p in group["params"]}
+    beside = [name for name, p in net.named_parameters() if p.requires_grad and id(p) not in held]
+    if beside:
+        raise ValueError(
+            f"{len(beside)} trained parameter(s) are in no stage, first {beside[0]!r}; add a group for them, or put "
+            "the module that holds them into net.net."
+        )
     result.reverse()
     return result
 
@@ -95,7 +102,7 @@ def warmup_cosine(
 
     Raises:
         ValueError: when there is no step, a number is no whole one, or ``warmup`` is negative or leaves no step
-            for the cosine.
+            for the cosine; when a rate is not the one that an earlier schedule of this optimizer began with.
     """
     if not 1 <= steps < math.inf or steps != int(steps):
         raise ValueError(f"steps={steps}; give the number of batches of the run, a whole one of 1 or more.")
@@ -103,6 +110,15 @@ def warmup_cosine(
         raise ValueError(f"warmup={warmup}: give a number of steps; for a share write round({warmup} * steps).")
     if not 0 <= warmup < steps or warmup != int(warmup):
         raise ValueError(f"warmup={warmup}: give a number of steps from 0 to {steps - 1}, of {steps} in all.")
+
+    for number, group in enumerate(optimizer.param_groups):
+        peak = group.get("initial_lr", group["lr"])  # torch takes it again, whatever the rate is now
+        if group["lr"] != peak:
+            raise ValueError(
+                f"parameter group {number} was under a schedule before: its rate is {group['lr']:g} now and was "
+                f"{peak:g}, so its peak is not clear. Make a new optimizer; or, for every group, set group['lr'] and "
+                "call group.pop('initial_lr')."
+            )
 
     def share(step: int) -> float:
         if step < warmup:

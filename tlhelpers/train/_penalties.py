@@ -104,9 +104,12 @@ def ewc(net: nn.Module, start: Weights, importance: Weights, strength: float) ->
         strength: 0 or more; useful values are large where the entries of ``importance`` are small.
 
     Raises:
-        ValueError: for a negative strength, no weight in ``start``, or one of another shape or elsewhere.
-        KeyError: when ``net`` or ``importance`` lacks a weight of ``start``.
+        ValueError: for a negative strength, no weight in ``start``, one of another shape or elsewhere, or one that
+            is the network's own, as in ``net.state_dict()``.
+        KeyError: when ``net`` or ``importance`` lacks a weight of ``start``, or that is no weight.
     """
+    if not importance:
+        raise ValueError("importance holds nothing; give what fisher returned, or use l2sp, which needs none.")
     return _springs(net, start, strength, importance)
 
 
@@ -130,10 +133,12 @@ def l2sp(
     """
     total = _springs(net, start, strength, None)
     new = (new,) if isinstance(new, str) else tuple(new)
+    if not new_strength >= 0:
+        raise ValueError(f"new_strength={new_strength}; a penalty's strength is 0 or more.")
+    if new_strength and not new:
+        raise ValueError(f"new_strength={new_strength} and no name in new, so it would hold nothing; name them.")
     if new:
         now = dict(net.named_parameters())
-        if not new_strength >= 0:
-            raise ValueError(f"new_strength={new_strength}; a penalty's strength is 0 or more.")
         if absent := [name for name in new if name not in now]:
             raise KeyError(
                 f"the network has no weight {absent[0]!r}; it has {', '.join(list(now)[-4:])}, among others."
@@ -152,6 +157,16 @@ def _springs(
             "start holds no weight, so nothing would be held; take the snapshot with some part unfrozen."
         )
     now = dict(net.named_parameters())
+    buffers = dict(net.named_buffers())
+    if counted := [name for name in start if name in buffers]:
+        raise KeyError(
+            f"start holds {counted[0]!r}, which is counted, not trained; take snapshot(net), not net.state_dict()."
+        )
+    if shared := [name for name, old in start.items() if name in now and old.data_ptr() == now[name].data_ptr()]:
+        raise ValueError(
+            f"{shared[0]!r} of start is the network's own weight and moves along with it, so the penalty would "
+            "stay 0; take snapshot(net), which copies."
+        )
     if absent := [name for name in start if name not in now or (stiff is not None and name not in stiff)]:
         raise KeyError(
             f"{len(absent)} weight(s) of the start are missing in the network or in its Fisher information, first "

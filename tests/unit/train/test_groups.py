@@ -220,3 +220,21 @@ class TestNumbers:
     def test_a_plain_network_has_no_stages(self) -> None:
         with pytest.raises(ValueError, match=r"net is a Linear, which has no stages; give a Backbone"):
             tl.train.param_groups(nn.Linear(2, 2), head_lr=1e-3, backbone_lr=1e-4)
+
+
+def test_a_second_schedule_is_told_that_the_peak_is_not_clear() -> None:
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    tl.train.warmup_cosine(optimizer, 8)
+    tl.train.warmup_cosine(optimizer, 8)  # the same peak
+    optimizer.param_groups[0]["lr"] = 0.01
+    with pytest.raises(ValueError, match=r"group 0 was under a schedule before: its rate is 0.01 now and was 0.1"):
+        tl.train.warmup_cosine(optimizer, 8)
+    optimizer.param_groups[0].pop("initial_lr")
+    assert tl.train.warmup_cosine(optimizer, 8).base_lrs == [0.01]
+
+
+def test_a_module_beside_the_stages_is_told() -> None:
+    net = tl.models.load("resnet18", 2, pretrained=False, image_size=32)
+    net.extra = nn.Linear(3, 3)
+    with pytest.raises(ValueError, match=r"2 trained parameter\(s\) are in no stage, first 'extra.weight'"):
+        tl.train.param_groups(net, head_lr=1e-3, backbone_lr=1e-4)

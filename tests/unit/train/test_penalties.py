@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -216,3 +217,31 @@ class TestWhatComesIn:
     def test_a_batch_has_a_size(self) -> None:
         with pytest.raises(ValueError, match="size=-1"):
             tl.train.rehearsed(-1, 0.5)
+
+
+class TestStart:
+    """A start must stay where it was."""
+
+    @pytest.fixture
+    def net(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+
+    def test_the_networks_own_weights_are_refused(self, net: nn.Module) -> None:
+        own = dict(net.named_parameters())
+        for start in (own, {name: p.detach() for name, p in own.items()}):
+            for penalty in (lambda s: tl.train.l2sp(net, s, 1.0), lambda s: tl.train.ewc(net, s, own, 1.0)):
+                with pytest.raises(ValueError, match=r"'0.weight' of start is the network's own.*snapshot\(net\)"):
+                    penalty(start)
+
+    def test_a_state_dict_is_refused(self, net: nn.Module) -> None:
+        with pytest.raises(KeyError, match=r"'1.running_mean'.*counted, not trained; take snapshot\(net\)"):
+            tl.train.l2sp(net, copy.deepcopy(net.state_dict()), 1.0)
+
+    def test_nothing_to_hold_is_told(self, net: nn.Module) -> None:
+        start = tl.train.snapshot(net)
+        with pytest.raises(ValueError, match="importance holds nothing"):
+            tl.train.ewc(net, start, None, 1.0)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="new_strength=5.0 and no name in new"):
+            tl.train.l2sp(net, start, 1.0, 5.0)
+        with pytest.raises(ValueError, match="new_strength=-5.0; a penalty"):
+            tl.train.l2sp(net, start, 1.0, -5.0)
