@@ -216,8 +216,9 @@ def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, lev
         ValueError: when the lengths differ, there are fewer than two pairs, or two Series hold the same seeds in
             another order.
     """
-    if isinstance(a, pd.Series) and isinstance(b, pd.Series) and not a.index.equals(b.index):
-        if a.index.is_unique and b.index.is_unique and set(a.index) == set(b.index):
+    if isinstance(a, pd.Series) and isinstance(b, pd.Series):
+        alike = a.index.is_unique and b.index.is_unique and set(a.index) == set(b.index)
+        if alike and not a.index.equals(b.index):
             raise ValueError(
                 f"the runs stand in another order: {a.index.tolist()[:5]} and {b.index.tolist()[:5]}; give "
                 "b.loc[a.index]."

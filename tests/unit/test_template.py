@@ -178,9 +178,10 @@ class TestOddData:
     def test_the_ten_lines(self, make: Callable[[Path], dict[str, object]], tmp_path: Path) -> None:
         chosen = make(tmp_path / "data")
         lines = script("models.save")
-        extra = f", white={chosen['WHITE']}" if "WHITE" in chosen else ""
-        extra += f", group={chosen['GROUP']!r}" if chosen.get("GROUP") else ""
-        lines = lines.replace('"my-photos"', repr(chosen["DATA"]) + extra)
+        given = '"my-photos", group=r"patient\\d+"'
+        assert given in lines
+        own = f"{chosen['DATA']!r}, group={chosen.get('GROUP')!r}, white={chosen.get('WHITE')!r}"
+        lines = lines.replace(given, own)
         answers = tmp_path / "answers.json"
         lines += f"""
 import json

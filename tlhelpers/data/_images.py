@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from tqdm import tqdm
 
-from tlhelpers._rows import check_apart, class_numbers, clean, in_order, is_missing, positions
+from tlhelpers._rows import class_numbers, clean, in_order, is_missing, positions
 from tlhelpers.data import _pictures
 from tlhelpers.data._pictures import CLEAR, Deep
 from tlhelpers.profile import Profile
@@ -52,7 +52,7 @@ class _Range:
             raise _pictures.undecided(self.largest, self.where, " in all 16-bit files of this set")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageSet(Dataset):
     """Images with one label each; item ``i`` is ``(RGB image, label)``.
 
@@ -86,6 +86,29 @@ class ImageSet(Dataset):
         put(self, "labels", class_numbers(self.labels, len(images), classes, "images"))
         put(self, "white", _pictures.checked_white(self.white))
         put(self, "_range", _Range([image for image in images if isinstance(image, Path)]))
+        self._check_labels()
+
+    def _check_labels(self) -> None:
+        first: dict[Path, int] = {}
+        for row, image in enumerate(self.images):
+            if isinstance(image, Path) and self.labels[first.setdefault(image, row)] != self.labels[row]:
+                raise ValueError(
+                    f"{image} stands in rows {first[image]} and {row} with two labels; an image has one here: "
+                    "leave the wrong row out."
+                )
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another set holds the same images (files by their paths) and labels in the same order."""
+        if not isinstance(other, ImageSet):
+            return NotImplemented
+        alike = (self.classes, self.white, len(self)) == (other.classes, other.white, len(other))
+        return (
+            alike
+            and np.array_equal(self.labels, other.labels)
+            and all(_same(*pair) for pair in zip(self.images, other.images, strict=True))
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it holds arrays
 
     def __len__(self) -> int:
         return len(self.images)
@@ -129,6 +152,12 @@ class ImageSet(Dataset):
         object.__setattr__(part, "images", [self.images[row] for row in rows.tolist()])
         object.__setattr__(part, "labels", self.labels[rows])
         return part
+
+
+def _same(one: np.ndarray | Path, other: np.ndarray | Path) -> bool:
+    if isinstance(one, Path) or isinstance(other, Path):
+        return isinstance(one, Path) and isinstance(other, Path) and one == other
+    return one is other or np.array_equal(one, other)
 
 
 def _image(image: Any, row: int) -> np.ndarray | Path:
@@ -209,7 +238,7 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
 
     Raises:
         ValueError: when a size is no whole number, a part would be empty, lack a class, or the parts together
-            exceed the set.
+            exceed the set; when an image stands in it twice.
     """
     sizes = {"train": train, "val": val, "test": test}
     train, val, test = (_whole(part, size, "a number of images") for part, size in sizes.items())
@@ -224,19 +253,31 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
     name, count = images.rarest()
     if count < 3:
         raise ValueError(f"class {name!r} has {count} image(s); three parts need three or more.")
+    _check_once(images)
     rest, test_index = _stratified(np.arange(len(images)), images, test, seed)
     rest, val_index = _stratified(rest, images, val, seed)
     if len(rest) - train >= len(images.classes):
         _, rest = _stratified(rest, images, train, seed)
     elif len(rest) > train:  # too few left over for scikit-learn to stratify
         rest = rest[_spread(images.labels[rest], len(images.classes), seed)[:train]]
-    check_apart({"train": rest, "val": val_index, "test": test_index}, np.arange(len(images)))
     splits = Splits(*(images.take(index) for index in (rest, val_index, test_index)))
     for part, chosen in splits._asdict().items():
         name, count = chosen.rarest()
         if not count:
             raise ValueError(f"{part}={len(chosen)} holds no image of the rare class {name!r}; make it larger.")
     return splits
+
+
+def _check_once(images: ImageSet) -> None:
+    first: dict[Path | int, int] = {}
+    for row, image in enumerate(images.images):
+        other = first.setdefault(image if isinstance(image, Path) else id(image), row)
+        if other != row:
+            name = image if isinstance(image, Path) else "an image"
+            raise ValueError(
+                f"{name} stands in rows {other} and {row}, so it could be in training and in the test; split "
+                "first, then repeat images of the training part."
+            )
 
 
 def _stratified(pool: np.ndarray, images: ImageSet, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -58,8 +58,8 @@ def param_groups(
     beside = [name for name, p in net.named_parameters() if p.requires_grad and id(p) not in held]
     if beside:
         raise ValueError(
-            f"{len(beside)} trained parameter(s) are in no stage, first {beside[0]!r}; add a group for them, or put "
-            "the module that holds them into net.net."
+            f"{len(beside)} trained parameter(s) are in no stage, first {beside[0]!r}; add a group for them, or "
+            "put the module that holds them into net.net."
         )
     result.reverse()
     return result
@@ -116,8 +116,8 @@ def warmup_cosine(
         if group["lr"] != peak:
             raise ValueError(
                 f"parameter group {number} was under a schedule before: its rate is {group['lr']:g} now and was "
-                f"{peak:g}, so its peak is not clear. Make a new optimizer; or, for every group, set group['lr'] and "
-                "call group.pop('initial_lr')."
+                f"{peak:g}, so its peak is not clear. Make a new optimizer; or, for every group, set group['lr'] "
+                "and call group.pop('initial_lr')."
             )
 
     def share(step: int) -> float:

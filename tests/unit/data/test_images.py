@@ -801,3 +801,29 @@ class TestWorkers:
         batches.multiprocessing_context = "spawn"
         with pytest.raises(ValueError, match=r"transform cannot be sent .*it is defined in this notebook"):
             next(iter(batches))
+
+
+class TestOnce:
+    """An image stands in a set once before it is split, and under one label."""
+
+    @pytest.fixture
+    def arrays(self) -> ImageSet:
+        rng = np.random.default_rng(0)
+        return ImageSet([rng.integers(0, 256, (4, 4), np.uint8) for _ in range(20)], [0, 1] * 10, ("a", "b"))
+
+    def test_repeated_images_are_split_first(self, arrays: ImageSet) -> None:
+        files = ImageSet([f"{n}.png" for n in range(20)], [0, 1] * 10, ("a", "b"))
+        for images, name in ((arrays, "an image"), (files, "0.png")):
+            with pytest.raises(ValueError, match=f"{name} stands in rows 0 and 20.*split first"):
+                tl.data.split(images.take(np.tile(np.arange(20), 3)), 30, 15, 15, 0)
+
+    def test_a_file_has_one_label(self) -> None:
+        with pytest.raises(ValueError, match=r"a\.png stands in rows 0 and 2 with two labels"):
+            ImageSet(["a.png", "b.png", "a.png"], [0, 1, 1], ("a", "b"))
+
+    def test_sets_are_equal_by_what_they_hold(self, arrays: ImageSet) -> None:
+        order = np.random.default_rng(1).permutation(20)
+        again = ImageSet([image.copy() for image in arrays.images], arrays.labels, ("a", "b"))
+        assert again == arrays and again.take(order) == arrays.take(order) and arrays.take(order) != arrays
+        assert tl.data.split(arrays, 10, 4, 4, 0) == tl.data.split(arrays, 10, 4, 4, 0)
+        assert tl.data.split(arrays, 10, 4, 4, 0) != tl.data.split(arrays, 10, 4, 4, 1) and arrays != [0]

@@ -241,7 +241,7 @@ class TestStart:
         start = tl.train.snapshot(net)
         with pytest.raises(ValueError, match="importance holds nothing"):
             tl.train.ewc(net, start, None, 1.0)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match="new_strength=5.0 and no name in new"):
+        with pytest.raises(ValueError, match=r"new_strength=5\.0 and no name in new"):
             tl.train.l2sp(net, start, 1.0, 5.0)
-        with pytest.raises(ValueError, match="new_strength=-5.0; a penalty"):
+        with pytest.raises(ValueError, match=r"new_strength=-5\.0; a penalty"):
             tl.train.l2sp(net, start, 1.0, -5.0)
