@@ -5,12 +5,14 @@ The solar cells are the ELPV set (Buerhop-Lutz et al. 2018; Deitsch et al. 2019)
 
 from __future__ import annotations
 
+import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing.reduction import ForkingPickler
 from operator import index as as_index
 from pathlib import Path
@@ -20,7 +22,8 @@ import numpy as np
 import torch
 from PIL import Image
 from sklearn.model_selection import train_test_split
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision.transforms import v2
 from tqdm import tqdm
 
@@ -160,6 +163,25 @@ def _same(one: np.ndarray | Path, other: np.ndarray | Path) -> bool:
     return one is other or np.array_equal(one, other)
 
 
+def check_set(images: Any) -> None:
+    """Do nothing for an :class:`ImageSet`.
+
+    Raises:
+        ValueError: with the way to one, when it is anything else.
+    """
+    if isinstance(images, ImageSet):
+        return
+    if isinstance(images, Subset):
+        cure = "of the set it is a part of, take the images: images.take(subset.indices)"
+    elif isinstance(getattr(images, "images", None), ImageSet):
+        cure = "give its images: found.images"
+    elif isinstance(images, (str, os.PathLike)):
+        cure = f"read it first: tl.data.read({str(images)!r}).images"
+    else:
+        cure = "make one of paths or arrays: tl.data.ImageSet(images, labels, classes)"
+    raise ValueError(f"images is of type {type(images).__name__}, not an ImageSet; {cure}.")
+
+
 def _image(image: Any, row: int) -> np.ndarray | Path:
     if isinstance(image, np.ndarray) and image.ndim:
         try:
@@ -240,6 +262,7 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
         ValueError: when a size is no whole number, a part would be empty, lack a class, or the parts together
             exceed the set; when an image stands in it twice.
     """
+    check_set(images)
     sizes = {"train": train, "val": val, "test": test}
     train, val, test = (_whole(part, size, "a number of images") for part, size in sizes.items())
     seed = _whole("seed", seed, "a number", 0)
@@ -317,6 +340,7 @@ def subset(images: ImageSet, size: int, seed: int) -> ImageSet:
     Raises:
         ValueError: when ``size`` is no whole number, or not from one image a class up to all.
     """
+    check_set(images)
     size, seed = _whole("size", size, "a number of images"), _whole("seed", seed, "a number", 0)
     if not len(images.classes) <= size <= len(images):
         raise ValueError(f"size={size}: give a number from {len(images.classes)} to {len(images)}.")
@@ -376,11 +400,13 @@ def loader(
             epoch; with ``augment`` the random change is still new each time.
 
     Raises:
-        ValueError: when ``images`` is empty, a number is out of range, no function is given, or ``cache`` is asked
-            of several workers, whose memory is apart. While batches are drawn: naming the image, when it cannot
-            be read, or what comes of it is no tensor or has another shape than its neighbors; and when a function
-            cannot be sent to the workers.
+        ValueError: when ``images`` is no :class:`ImageSet` or empty, a number is out of range, no function is
+            given, or ``cache`` is asked of several workers, whose memory is apart. While batches are drawn: naming
+            the image, when it cannot be read, when ``transform`` or ``augment`` fails on it, with the error's
+            words, or what comes of it is no float32 tensor ``[3, H, W]`` or has another shape than its neighbors;
+            and when a function cannot be sent to the workers.
     """
+    check_set(images)
     batch_size = _whole("batch_size", batch_size, "a number of images", 1)
     workers = _whole("workers", workers, "a number of processes", 0)
     seed = _whole("seed", seed, "a number")
@@ -415,9 +441,15 @@ class _Batches:
     def __call__(self, indices: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         tensors = [self._prepared(index) for index in indices]
         if self.augment is not None:
-            tensors = [
-                self._checked("augment", index, self.augment(x)) for index, x in zip(indices, tensors, strict=True)
-            ]
+            tensors = [self._made("augment", index, x) for index, x in zip(indices, tensors, strict=True)]
+        # Only of the last step: augment may be what makes numbers of pixels.
+        for index, x in zip(indices, tensors, strict=True):
+            if x.dtype != torch.float32 or x.ndim != 3 or x.shape[0] != 3:
+                step = "transform" if self.augment is None else "augment"
+                raise ValueError(
+                    f"{step} made {str(x.dtype).removeprefix('torch.')} {list(x.shape)} of {self._name(index)}; a "
+                    f"batch needs float32 [3, H, W] of each: {_lacking(x)}."
+                )
         for index, x in zip(indices, tensors, strict=True):
             if x.shape != tensors[0].shape:
                 raise ValueError(
@@ -429,15 +461,27 @@ class _Batches:
     def _prepared(self, index: int) -> torch.Tensor:
         if self.kept is not None and index in self.kept:
             return self.kept[index]
-        tensor = self._checked("transform", index, self.transform(self.images[index][0]))
+        tensor = self._made("transform", index, self.images[index][0])
         if self.kept is not None:
             self.kept[index] = tensor
         return tensor
 
-    def _checked(self, step: str, index: int, made: Any) -> torch.Tensor:
+    def _made(self, step: str, index: int, given: Any) -> torch.Tensor:
+        function: Any = self.transform if step == "transform" else self.augment
+        try:
+            made = function(given)
+        except Exception as error:  # whatever a function of the reader's raises
+            told = f"{type(error).__name__}: {error}"
+            cure = _mended(function, step, error)
+            raise ValueError(f"{step} failed on {self._name(index)} ({told}); {cure}.") from error
         if not isinstance(made, torch.Tensor):
+            cure = _uncalled(function)
+            if not cure and callable(made):
+                cure = "call it, and give what it returns"
+            cure = f" It makes such a function; {cure}." if cure else ""
+            name = self._name(index)
             raise ValueError(
-                f"{step} made {type(made).__name__} of {self._name(index)}; it must return a tensor [3, H, W]."
+                f"{step} made {type(made).__name__} of {name}; it must return a tensor [3, H, W].{cure}"
             )
         return made
 
@@ -459,3 +503,56 @@ class _Batches:
                     ".py file, no lambda and not inside another function, or take workers=0."
                 ) from error
         return self.__dict__
+
+
+def _uncalled(function: Any) -> str:
+    """Return the cure where ``()`` was forgotten behind what makes a function; else nothing."""
+    made = function.func if isinstance(function, partial) else function
+    name = getattr(made, "__name__", "")
+    if isinstance(made, type):
+        # The weights of torchvision hold their class of transforms half made.
+        return "call it: transforms()" if isinstance(function, partial) else f"call it: {name}()"
+    try:
+        asked = inspect.signature(function)
+    except (TypeError, ValueError):  # one written in C
+        return ""
+    return f"call it: {name}()" if name and not asked.parameters else ""
+
+
+def _by_name(function: Any, error: Exception) -> bool:
+    """Return whether a function takes its image by name only."""
+    if "named argument" in str(error) or "keyword-only argument" in str(error):
+        return True
+    try:
+        kinds = [asked.kind for asked in inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        return False
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return bool(kinds) and not any(kind in (*by_place, inspect.Parameter.VAR_POSITIONAL) for kind in kinds)
+
+
+def _mended(function: Any, step: str, error: Exception) -> str:
+    """Return the cure for a function that failed on an image."""
+    if cure := _uncalled(function):
+        return cure
+    if isinstance(function, nn.Module) and next(function.parameters(), None) is not None:
+        return "it is a network; give net.transform" + (", or a change of one image" if step == "augment" else "")
+    if _by_name(function, error):
+        return "it takes its image by name; give a function of one image: lambda x: change(image=x)"
+    if re.search(r"PIL|should be a float tensor|should be Tensor", str(error)):
+        return "put v2.ToImage() and v2.ToDtype(torch.float32, scale=True) before the step that wants a tensor"
+    return f"it is given one {'RGB image of PIL' if step == 'transform' else 'tensor [3, H, W]'}; mend it for that"
+
+
+def _lacking(x: torch.Tensor) -> str:
+    """Return what makes float32 ``[3, H, W]`` of a tensor."""
+    if x.ndim == 4 and x.shape[0] == 1:
+        return "return x[0], one image and no batch"
+    if x.ndim == 3 and x.shape[0] != 3 and x.shape[2] == 3:
+        return "put the channels first, x.permute(2, 0, 1)"
+    if x.ndim == 2 or (x.ndim == 3 and x.shape[0] == 1):
+        return "repeat the gray, v2.Grayscale(3)"
+    if x.ndim != 3 or x.shape[0] != 3:
+        return "three channels, then height and width"
+    scale = "" if x.is_floating_point() else ", scale=True"
+    return f"end with v2.ToDtype(torch.float32{scale})"

@@ -20,11 +20,12 @@ from tqdm import tqdm
 from tlhelpers._rows import check_apart, class_numbers, clean, identities, in_order, positions
 from tlhelpers.data import _pictures
 from tlhelpers.data._folders import as_path, left_out, near_path, read_folder
-from tlhelpers.data._images import ImageSet
+from tlhelpers.data._images import ImageSet, check_set
 from tlhelpers.data._names import check_classes, check_spelling
 from tlhelpers.data._tables import open_table, read_table, starting_folder, unnamed
 
 SIDE = 16  # pixels of the thumbnails by which copies are found
+ROUNDING = 32 * float(np.finfo(np.float32).eps)  # of a mean over so many products, with room to spare
 
 
 class Own(NamedTuple):
@@ -148,6 +149,7 @@ def file_names(images: ImageSet, root: str | Path | None = None) -> list[str]:
     Raises:
         ValueError: when an image is an array, which has no file, or lies elsewhere.
     """
+    check_set(images)
     for row, image in enumerate(images.images):
         if not isinstance(image, (str, os.PathLike)):
             raise ValueError(f"image {row} is a {type(image).__name__} in memory, which has no file name.")
@@ -178,12 +180,14 @@ def survey(images: ImageSet, closeness: float = 0.07) -> pd.DataFrame:
       are found that were saved again, but not those that were mirrored or cut.
 
     Args:
-        closeness: root mean square difference of two standardized thumbnails that still counts as the same.
+        closeness: root mean square difference of two standardized thumbnails that still counts as the same; 0
+            for thumbnails that are equal.
 
     Raises:
-        ValueError: naming the first three images that cannot be read; and when the range of the 16-bit files is
-            not known, as :class:`tlhelpers.data.ImageSet` tells.
+        ValueError: naming the first three images that cannot be read; when the range of the 16-bit files is not
+            known, as :class:`tlhelpers.data.ImageSet` tells; and when ``images`` is no such set.
     """
+    check_set(images)
     if not 0 <= closeness < np.inf:
         raise ValueError(f"closeness={closeness!r}: give a number from 0, such as 0.07.")
     rows, thumbs, faults, unknown = [], np.zeros((len(images), SIDE * SIDE), np.float32), [], None
@@ -213,15 +217,27 @@ def survey(images: ImageSet, closeness: float = 0.07) -> pd.DataFrame:
 
 
 def _first_like(thumbs: np.ndarray, closeness: float) -> np.ndarray:
+    """Return for each row of ``[N, P]`` float32 the position of the first that is as close or its own, ``[N]``."""
     first = np.arange(len(thumbs))
     square = (thumbs**2).mean(1)
-    for start in range(0, len(thumbs), 512):
-        rows = slice(start, start + 512)
-        gap = square[rows, None] + square[None] - 2 / thumbs.shape[1] * thumbs[rows] @ thumbs.T
-        nearest = (gap < closeness**2).argmax(1)  # an image is like itself, so there is a first one
-        for index, like in zip(range(start, start + len(nearest)), nearest.tolist(), strict=True):
-            first[index] = first[min(like, index)] if like < index else index
+    for start in tqdm(range(0, len(thumbs), 512), desc="copies", leave=False, delay=2):
+        end = min(start + 512, len(thumbs))
+        sums = square[start:end, None] + square[None, :end]
+        gap = sums - 2 / thumbs.shape[1] * thumbs[start:end] @ thumbs[:end].T
+        # The difference of large float32 numbers is not exact: what may be near is measured once more.
+        near = gap < closeness**2 + ROUNDING * sums
+        for row, index in zip(near, range(start, end), strict=True):
+            row[index] = True  # an image is like itself, so there is a first one
+            like = int(row.argmax())
+            while like < index and not _close(thumbs[like], thumbs[index], closeness):
+                row[like] = False
+                like = int(row.argmax())
+            first[index] = first[like] if like < index else index
     return first
+
+
+def _close(one: np.ndarray, other: np.ndarray, closeness: float) -> bool:
+    return bool(((one.astype(float) - other) ** 2).mean() <= closeness**2)
 
 
 def tied(groups: Iterable[Any] | None, copy_of: Iterable[int]) -> np.ndarray:

@@ -6,6 +6,7 @@ colors, the tag that makes 0 white, the other pages. Here the file is asked firs
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 FULL = 65535  # what a file of 16 bits can hold
@@ -75,9 +77,9 @@ def open_rgb(source: np.ndarray | Path | str, white: int | None = None) -> Image
             that say themselves which value is white, are taken as they are.
 
     Raises:
-        ValueError: naming the file, when it cannot be read as an image, is of a kind that is not read here, or
-            holds a value above ``white``; or when ``white`` is ``None`` and no 16-bit value reaches 2**14, since
-            fewer bits in a file for 16 would come out nearly black.
+        ValueError: when ``source`` is neither path nor array; naming the file, when it cannot be read as an image,
+            is of a kind that is not read here, or holds a value above ``white``; or when ``white`` is ``None`` and
+            no 16-bit value reaches 2**14, since fewer bits in a file for 16 would come out nearly black.
     """
     white = checked_white(white)
     held = read(source)
@@ -110,6 +112,7 @@ def read(source: np.ndarray | Path | str) -> Image.Image | Deep:
     if isinstance(source, np.ndarray):
         checked_array(source)
         return Image.fromarray(source)
+    _check_source(source)
     try:
         with _opened(source) as opened:
             if _plain(opened):
@@ -132,6 +135,22 @@ def read(source: np.ndarray | Path | str) -> Image.Image | Deep:
             "Save it as a PNG of 16 bits."
         )
     return image
+
+
+def _check_source(source: Any) -> None:
+    """Refuse what is neither a path nor an array."""
+    if isinstance(source, (str, os.PathLike)):
+        return
+    if source is None:
+        raise ValueError("the image is missing (None); give the path of a file, or a uint8 array.")
+    cure = "give a path, or a uint8 array [H, W] or [H, W, 3]"
+    if isinstance(source, Image.Image):
+        cure = "give the path of its file, or np.asarray(image.convert('RGB'))"
+    elif hasattr(source, "read"):
+        cure = "give the path of a file, or of what it holds np.asarray(Image.open(file).convert('RGB'))"
+    elif isinstance(source, torch.Tensor):
+        cure += "; of a uint8 tensor [3, H, W] tensor.permute(1, 2, 0).cpu().numpy() is one"
+    raise ValueError(f"the image is of type {type(source).__name__}; {cure}.")
 
 
 def as_rgb(held: Image.Image | Deep, source: object, white: int | None = None) -> Image.Image:
@@ -352,6 +371,9 @@ def _why(source: Path | str, error: Exception) -> str:
         return f"too large to be opened ({error}); scale it down, or cut it into pieces."
     if isinstance(error, MemoryError):
         return "too large for the memory of this machine; scale it down, or cut it into pieces."
+    # A Path has lost one of the two slashes; one letter is a drive of Windows.
+    if isinstance(error, OSError) and re.match(r"[a-z][a-z0-9+.-]+:/", str(source), re.IGNORECASE):
+        return "cannot be read as an image (it is an address on the web); download it first, and give the file."
     if isinstance(error, FileNotFoundError):
         return f"cannot be read as an image ({error.strerror}); give the path of a file that is there."
     if Path(source).is_dir():

@@ -7,6 +7,7 @@ Python package. Other encoders come from the Hugging Face hub.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import warnings
 from collections.abc import Iterable
@@ -292,8 +293,8 @@ def encode(
         max_length: tokens that are read of a text; the rest is cut off. 64 when ``None``, with a warning when one
             text in ten fills them.
         layer: whose states are averaged; 0 is the embedding, -1 the last layer.
-        cache: a folder in which to keep the vectors. Its files are named after texts, weights and settings, so a
-            changed one of them is computed anew.
+        cache: a folder in which to keep the vectors. Its files are named after texts, their tokens, weights and
+            settings, so a changed one of them is computed anew; so is a damaged file.
 
     Raises:
         ValueError: when there is no text; naming the first row that is missing, blank or no string; when
@@ -317,11 +318,11 @@ def encode(
         vectors, full = _encoded(rows, encoder, batch_size, length, layer)
     else:
         kept = Path(cache) / f"{_fingerprint(rows, encoder, length, layer)}.safetensors"
-        if kept.is_file():
-            return load_file(kept)["features"]
+        found = _kept(kept)
+        if found is not None:
+            return found
         vectors, full = _encoded(rows, encoder, batch_size, length, layer)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"features": vectors}, kept)
+        _keep(vectors, kept)
     if max_length is None and full > 0.1 * len(rows):
         warnings.warn(
             f"{full} of {len(rows)} texts fill the {length} tokens that are read; what lies beyond is cut off. "
@@ -385,8 +386,40 @@ def _check_layer(model: Any, layer: int) -> None:
         raise ValueError(f"layer={layer}, but the model has {layers}; give 0 (the embedding) to {layers}, or -1.")
 
 
+def _kept(path: Path) -> torch.Tensor | None:
+    """Return the vectors that a file holds; ``None`` when there is none, or a damaged one."""
+    if not path.is_file():
+        return None
+    try:
+        return load_file(path)["features"]
+    except (SafetensorError, KeyError):
+        return None
+
+
+def _keep(vectors: torch.Tensor, path: Path) -> None:
+    """Write vectors ``[N, D]``, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}-{os.getpid()}.part")
+    try:
+        save_file({"features": vectors}, part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def _fingerprint(texts: list[str], encoder: Encoder, max_length: int, layer: int) -> str:
     digest = hashlib.sha256(repr((texts, max_length, layer)).encode())
+    tokenizer = encoder.tokenizer
+    padding = [getattr(tokenizer, name, None) for name in ("padding_side", "pad_token_id")]
+    config: Any = getattr(encoder.model, "config", None)
+    written = config.to_json_string() if hasattr(config, "to_json_string") else ""
+    digest.update(repr((padding, written)).encode())
+    # What the model reads says more than any setting: words, special tokens, the side that is cut.
+    for start in tqdm(range(0, len(texts), 1000), desc="tokens", leave=False, delay=2):
+        tokens = tokenizer(texts[start : start + 1000], truncation=True, max_length=max_length)
+        for name in sorted(tokens):
+            rows = tokens[name]
+            digest.update(repr((name, rows.tolist() if hasattr(rows, "tolist") else rows)).encode())
     for name, tensor in encoder.model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification
 
 from tlhelpers._machine import device_of
 from tlhelpers._paths import checked, sha256_of
+from tlhelpers.data._folders import SYSTEM
 from tlhelpers.data._hub import quiet
 from tlhelpers.data._texts import TextSet, class_names, strings
 from tlhelpers.models._backbones import evaluating
@@ -147,12 +148,18 @@ def _check_place(folder: Path) -> None:
         known = {CARD, *json.loads((folder / CARD).read_text(encoding="utf-8"))["files"]}
     except (OSError, ValueError, KeyError, TypeError):
         known = set()
-    others = sorted(file.name for file in folder.iterdir() if file.name not in known)
+    others = sorted(file.name for file in folder.iterdir() if file.name not in known and not _left_by_system(file))
     if others:
         raise ValueError(
             f"{folder} holds other files ({', '.join(others[:3])}), which a save would replace; give a folder of "
             "its own."
         )
+
+
+def _left_by_system(file: Path) -> bool:
+    """Return whether a file was left by Finder or Explorer; other hidden files are somebody's."""
+    name = file.name.lower()
+    return file.is_file() and (name in (".ds_store", ".localized", *SYSTEM) or name.startswith("._"))
 
 
 def _written(notes: dict[str, Any]) -> dict[str, Any]:

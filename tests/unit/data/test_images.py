@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 import shutil
 import sys
@@ -17,7 +18,10 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torch.utils.data import RandomSampler, SequentialSampler
+from torchvision.models import ResNet18_Weights
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
 import tlhelpers as tl
@@ -312,6 +316,26 @@ class TestOpenRgb:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
         with pytest.raises(ValueError, match=rf"half\.{suffix}: cannot be read as an image"):
             tl.data.open_rgb(path)
+
+    @pytest.mark.parametrize(
+        ("source", "cure"),
+        [
+            (Image.new("L", (2, 2)), r"type Image; give the path of its file, or np\.asarray\(image\.convert"),
+            (io.BytesIO(b"GIF89a"), r"type BytesIO; give the path of a file, or .*np\.asarray"),
+            (None, r"missing \(None\); give the path"),
+            (torch.zeros(3, 2, 2), r"type Tensor; give a path.*permute\(1, 2, 0\)"),
+            (b"cat.png", "type bytes; give a path"),
+            (7, "type int; give a path"),
+        ],
+    )
+    def test_what_is_neither_path_nor_array_is_refused(self, source: Any, cure: str) -> None:
+        with pytest.raises(ValueError, match=cure):
+            tl.data.open_rgb(source)
+
+    @pytest.mark.parametrize("address", ["https://example.org/cat.png", Path("https://example.org/cat.png")])
+    def test_an_address_on_the_web_is_to_be_downloaded(self, address: Any) -> None:
+        with pytest.raises(ValueError, match=r"cat\.png: .*download it first"):
+            tl.data.open_rgb(address)
 
     def test_a_missing_image_is_named(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"gone\.png: cannot be read as an image \(.*No such file"):
@@ -733,6 +757,71 @@ class TestLoader:
         step, value = list(steps.items())[-1]
         with pytest.raises(ValueError, match=rf"{step}={value} cannot be called; give a function, such as net"):
             tl.data.loader(numbered([0, 1]), **steps)
+
+    def test_what_is_no_set_is_refused_with_the_way_to_one(self, numbered: Make) -> None:
+        images = numbered([0, 1, 1])
+        part = torch.utils.data.random_split(images, [2, 1])[0]
+        with pytest.raises(ValueError, match=r"Subset, not an ImageSet; .*images\.take\(subset\.indices\)"):
+            tl.data.loader(part, tensor)
+        assert len(images.take(part.indices)) == 2
+        own = tl.data.Own(images, None, pd.DataFrame())
+        with pytest.raises(ValueError, match=r"Own, not an ImageSet; give its images"):
+            tl.data.loader(own, tensor)
+
+    @pytest.mark.parametrize(
+        ("steps", "message"),
+        [
+            ({"transform": ResNet18_Weights.DEFAULT.transforms}, r"transform failed .*call it: transforms\(\)"),
+            ({"transform": v2.ToImage}, r"transform failed .*call it: ToImage\(\)"),
+            ({"transform": v2.RandomErasing}, r"transform .*call it: RandomErasing\(\)"),
+            (
+                {"transform": lambda image: v2.ToImage()},
+                r"transform made ToImage of .*cat\.png; .*call it, and give",
+            ),
+            (
+                {"transform": v2.Normalize([0.5], [0.5])},
+                r"transform failed .*TypeError: .*PIL.*put v2\.ToImage\(\) and",
+            ),
+            ({"transform": nn.Conv2d(3, 3, 1)}, r"transform failed .*it is a network; give net\.transform"),
+            ({"augment": tl.data.augment_cells}, r"augment failed .*call it: augment_cells\(\)"),
+            ({"augment": lambda *, image: image}, r"augment failed .*takes its image by name; .*image=x"),
+            ({"augment": lambda x: x[5]}, r"augment failed .*IndexError: .*it is given one tensor \[3, H, W\]"),
+        ],
+    )
+    def test_a_function_that_fails_is_told_with_the_image_and_the_cure(
+        self, tmp_path: Path, steps: dict[str, Any], message: str
+    ) -> None:
+        Image.new("L", (2, 2)).save(tmp_path / "cat.png")
+        images = ImageSet([tmp_path / "cat.png"], [0], ("a", "b"))
+        with pytest.raises(ValueError, match=rf"(?s)^{message}") as told:
+            list(tl.data.loader(images, **{"transform": tensor} | steps))
+        assert "cat.png" in str(told.value)
+
+    @pytest.mark.parametrize(
+        ("last", "message"),
+        [
+            (
+                lambda x: x.to(torch.uint8),
+                r"uint8 \[3, 1, 1\] of image 0; .*Dtype\(torch\.float32, scale=True\)",
+            ),
+            (lambda x: x.double(), r"float64 \[3, 1, 1\] .*end with v2\.ToDtype\(torch\.float32\)"),
+            (lambda x: x[None], r"float32 \[1, 3, 1, 1\] .*return x\[0\], one image and no batch"),
+            (lambda x: x[:1], r"float32 \[1, 1, 1\] .*repeat the gray"),
+            (lambda x: x.permute(1, 2, 0), r"float32 \[1, 1, 3\] .*permute\(2, 0, 1\)"),
+            (lambda x: x.flatten(), r"float32 \[3\] .*three channels"),
+        ],
+    )
+    @pytest.mark.parametrize("step", ["transform", "augment"])
+    def test_a_batch_is_float32_or_refused(self, numbered: Make, step: str, last: Any, message: str) -> None:
+        steps = {"transform": tensor, "augment": last}
+        if step == "transform":
+            steps = {"transform": lambda image: last(tensor(image))}
+        with pytest.raises(ValueError, match=f"{step} made {message}"):
+            list(tl.data.loader(numbered([0, 1]), **steps))
+
+    def test_the_last_step_may_be_what_makes_numbers_of_pixels(self, numbered: Make) -> None:
+        batches = tl.data.loader(numbered([0, 1]), v2.ToImage(), augment=v2.ToDtype(torch.float32))
+        assert next(iter(batches))[0][:, 0, 0, 0].tolist() == [0, 1]
 
     def test_a_batch_size_may_be_a_number_of_numpy(self, numbered: Make) -> None:
         batches = tl.data.loader(numbered([0, 1, 1]), tensor, batch_size=np.int64(2))

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import tlhelpers as tl
-from tlhelpers.data import ImageSet
+from tlhelpers.data import ImageSet, _own
 
 RNG = np.random.default_rng(0)
 
@@ -357,3 +357,38 @@ def test_blank_images_are_copies_only_when_they_are_of_one_gray() -> None:
     blank = [np.full((20, 30), value, np.uint8) for value in (0, 255, 0, 128, 129)]
     images = tl.data.ImageSet(blank, [0, 1, 0, 1, 0], ("dark", "light"))
     assert tl.data.survey(images)["copy_of"].tolist() == [0, 1, 0, 3, 3]
+
+
+@pytest.mark.parametrize("closeness", [0, 1e-9, 1e-4])
+def test_without_room_only_equal_images_are_copies(closeness: float) -> None:
+    rng = np.random.default_rng(0)
+    some = [rng.integers(0, 256, (20, 30, 3), np.uint8) for _ in range(40)]
+    blank = [np.full((20, 30), value, np.uint8) for value in (254, 255, 255)]
+    images = tl.data.ImageSet([*some, some[7], *blank], [0, 1] * 22, ("a", "b"))
+    found = tl.data.survey(images, closeness=closeness)["copy_of"].tolist()
+    assert found == [*range(40), 7, 41, 42, 42]
+
+
+def test_the_first_of_many_copies_is_named_across_blocks() -> None:
+    thumbs = np.random.default_rng(0).standard_normal((1100, 256)).astype(np.float32)
+    thumbs[[600, 1099]] = thumbs[3]
+    thumbs[1050] = thumbs[700] + np.float32(0.05)
+    expected = np.arange(1100)
+    expected[[600, 1099, 1050]] = 3, 3, 700
+    assert np.array_equal(_own._first_like(thumbs, 0.07), expected)
+    expected[1050] = 1050
+    assert np.array_equal(_own._first_like(thumbs, 0.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("source", "cure"),
+    [
+        ("pets", r"read it first: tl\.data\.read\('pets'\)\.images"),
+        (["a.png", "b.png"], r"tl\.data\.ImageSet\(images, labels, classes\)"),
+        (None, r"of type NoneType, not an ImageSet"),
+    ],
+)
+def test_what_is_no_set_is_refused_with_the_way_to_one(source: Any, cure: str) -> None:
+    for ask in (tl.data.survey, tl.data.file_names, lambda rows: tl.data.split(rows, 2, 2, 2, 0)):
+        with pytest.raises(ValueError, match=cure):
+            ask(source)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tokenizers.normalizers import Replace
 from torch import nn
 from transformers import (
     AutoTokenizer,
@@ -300,3 +301,37 @@ class TestPlaces:
         (folder / "code.py").write_text("raise SystemExit('run')")
         with pytest.raises(ValueError, match="brings its own code, which is not run here"):
             tl.models.load_encoder(folder)
+
+
+class TestKept:
+    """Vectors on the disk are those of this model, this tokenizer, and whole."""
+
+    TEXTS = ("one two three four five six seven eight", "short")
+
+    def test_a_changed_tokenizer_or_config_is_computed_anew(self, tmp_path: Path) -> None:
+        model, tokenizer = tl.models.load_encoder(small(tmp_path / "small"))
+
+        def found() -> torch.Tensor:
+            kept = tl.models.encode(self.TEXTS, Encoder(model, tokenizer), max_length=6, cache=tmp_path / "kept")
+            assert torch.equal(kept, tl.models.encode(self.TEXTS, Encoder(model, tokenizer), max_length=6))
+            return kept
+
+        first = found()
+        assert len(list((tmp_path / "kept").iterdir())) == 1
+        tokenizer.truncation_side = "left"
+        assert not torch.equal(found(), first)
+        tokenizer.backend_tokenizer.normalizer = Replace("eight", "one")
+        found()
+        model.config.layer_norm_eps *= 2
+        found()
+        assert len(list((tmp_path / "kept").iterdir())) == 4
+
+    @pytest.mark.parametrize("length", [0, 4, 40])
+    def test_a_file_cut_off_is_computed_anew(self, tmp_path: Path, length: int) -> None:
+        encoder = tl.models.load_encoder(small(tmp_path / "small"))
+        first = tl.models.encode(self.TEXTS, encoder, max_length=6, cache=tmp_path / "kept")
+        (file,) = (tmp_path / "kept").iterdir()
+        whole = file.read_bytes()
+        file.write_bytes(whole[:length])
+        assert torch.equal(tl.models.encode(self.TEXTS, encoder, max_length=6, cache=tmp_path / "kept"), first)
+        assert list((tmp_path / "kept").iterdir()) == [file] and file.read_bytes() == whole

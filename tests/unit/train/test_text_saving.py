@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 
 import tlhelpers as tl
 from tlhelpers.data import TextSet
+from tlhelpers.train import _text_saving
 
 TEXTS = TextSet(
     ["free money now", "see you at noon", "win a prize", "lunch is ready"], [0, 1, 0, 1], None, ("spam", "ham")
@@ -60,6 +61,14 @@ class TestSaved:
         found, expected = (tl.train.text_classifier(place, 1)[0] for place in (tmp_path / "mine", start))
         assert torch.equal(found.classifier.weight, expected.classifier.weight)
         assert found.config.id2label == {0: "negative", 1: "positive"}
+
+    @pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "desktop.ini", "._card.json"])
+    def test_what_a_desktop_leaves_is_passed_over(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).write_bytes(b"1")
+        _text_saving._check_place(tmp_path)
+        (tmp_path / ".gitignore").write_text("*")  # somebody's
+        with pytest.raises(ValueError, match=r"holds other files \(\.gitignore\)"):
+            _text_saving._check_place(tmp_path)
 
     def test_an_earlier_save_is_replaced_and_other_files_are_not(self, tmp_path: Path, pair: Any) -> None:
         tl.train.save_text_classifier(tmp_path / "mine", *pair, 12)
