@@ -36,9 +36,11 @@ from tlhelpers.train._batches import (
     output_fault,
     pairs,
     range_fault,
+    shares,
     spoiled,
 )
 from tlhelpers.train._groups import check_groups
+from tlhelpers.train._guards import optimizer_fault, still_fault
 
 Wanted = tuple[Any, Any] | None
 P = ParamSpec("P")
@@ -95,6 +97,8 @@ def before_training(
     Args:
         net: a classifier with logits ``[B, C]``, as it is before the first step.
         train, val: batches ``(x [B, 3, H, W] float, y [B] int)``; augmentation may move pixels, not their values.
+            Labels of ``train`` may be shares ``[B, C]``, as mixup gives them; the largest of a row is judged.
+            Where the network begins with an embedding, inputs may be tokens ``[B, T]``.
         optimizer: the one that will train ``net``.
         transform: what the weights demand, with a normalization step; without it timm's settings are read.
         pretrained: whether the body of ``net`` was trained before; else its rates and features are not judged.
@@ -127,21 +131,28 @@ def _run_checks(
 ) -> None:
     wanted = wanted_statistics(net, transform)
     (x, y), single = _read(train, limit, "train")
+    columns = y.shape[1] if shares(y) else None
+    y = y.argmax(dim=1) if columns else y
     few = x[:32], y[:32]
-    findings += check_inputs(x, wanted) + check_labels(y)
-    if not x.is_floating_point() or not torch.isfinite(x).all():  # what follows would fail on these
+    tokens = _takes_tokens(net, x)
+    findings += ([] if tokens else check_inputs(x, wanted)) + check_labels(y)
+    if not tokens and (not x.is_floating_point() or not torch.isfinite(x).all()):  # what follows would fail
         return
-    findings += _another_type(net, x)
+    findings += [] if tokens else _another_type(net, x)
     if label_fault(y):
         return
     _in_train_mode(net, few[0], single)
     if sizes := check_head_size(net, *few):
         findings += [finding for finding in sizes if finding not in findings]
         return
+    if columns and columns != (outputs := _logits(net, few[0]).shape[1]):
+        what = f"labels are shares of {columns} classes, and the network has {outputs} outputs"
+        raise _Found("head_size", Fault(what, "Give a share of each output."))
     if val is not None:
         held, _ = _read(val, limit, "val")
-        findings += check_inputs(held[0], wanted)
-        if not held[0].is_floating_point() or not torch.isfinite(held[0]).all():
+        tokens = _takes_tokens(net, held[0])
+        findings += [] if tokens else check_inputs(held[0], wanted)
+        if not tokens and (not held[0].is_floating_point() or not torch.isfinite(held[0]).all()):
             return
         findings += check_copies(x, held[0])
         _class_indices(held[1], "the held-out ")
@@ -151,8 +162,16 @@ def _run_checks(
         findings += check_labels_fit(net, (x, y), held) if pretrained else []
     findings += check_frozen_norms(net)
     if optimizer is not None:
-        findings += check_parameters(net, optimizer) + (check_rates(net, optimizer) if pretrained else [])
+        findings += check_parameters(net, optimizer)
+        resting = optimizer_fault(optimizer) is None and still_fault(optimizer) is not None
+        findings += check_rates(net, optimizer) if pretrained or resting else []
     findings += check_first_loss(net, *few) + check_steady(net.eval(), few[0])
+
+
+def _takes_tokens(net: nn.Module, x: torch.Tensor) -> bool:
+    """Return whether inputs are whole numbers for a network whose first layer looks them up."""
+    first = next((m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Embedding, nn.Linear))), None)
+    return isinstance(first, nn.Embedding) and x.dtype in (torch.int32, torch.int64) and x.numel() > 0
 
 
 def _label_type(y: torch.Tensor, whose: str = "") -> list[Finding]:
@@ -330,6 +349,8 @@ def check_frozen_norms(net: nn.Module) -> list[Finding]:
 
 def check_parameters(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[Finding]:
     """Compare what ``optimizer`` holds with what ``net`` trains (:func:`check_groups`)."""
+    if fault := optimizer_fault(optimizer):
+        return [Finding("parameters", f"{fault.what}.", fault.cure)]
     findings = []
     try:
         check_groups(net, optimizer)
@@ -346,7 +367,14 @@ def check_parameters(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[F
 
 
 def check_rates(net: nn.Module, optimizer: torch.optim.Optimizer, factor: float = 3) -> list[Finding]:
-    """Compare the rate of the last layer with the highest below it, which should be lower by ``factor``."""
+    """Compare the rate of the last layer with the highest below it, which should be lower by ``factor``.
+
+    Where the rates of all that is trained are 0, that is the finding.
+    """
+    if optimizer_fault(optimizer):  # check_parameters tells of it
+        return []
+    if fault := still_fault(optimizer):
+        return [Finding("rates", f"{fault.what}.", fault.cure)]
     inside = {id(p) for p in _head(net).parameters()}
     rate = [(id(p) in inside, g["lr"]) for g in optimizer.param_groups for p in g["params"] if p.requires_grad]
     head, body = ([lr for of_head, lr in rate if of_head == which] for which in (True, False))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
@@ -26,6 +29,31 @@ from tlhelpers.train._batches import (
     spoiled,
 )
 from tlhelpers.train._schedules import demands_of, rates_of
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number of any kind, 3.0 and those of numpy and torch included, as int; else ``None``."""
+    if isinstance(value, (np.generic, np.ndarray, torch.Tensor)) and np.ndim(value) == 0:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else None
+
+
+def whole_from_one(value: Any, name: str, besides: str = "") -> int:
+    """Return ``value`` as int.
+
+    Args:
+        besides: what else may be given, for the message.
+
+    Raises:
+        ValueError: when it is no whole number, or below 1.
+    """
+    number = whole(value)
+    if number is None or number < 1:
+        shown = repr(value) if isinstance(value, str) else value
+        raise ValueError(f"{name}={shown}; give 1 or more{', a whole number' if number is None else ''}{besides}.")
+    return number
 
 
 def check_sets(train: Batches, val: Batches, epochs: int, keep_start: bool) -> None:
@@ -50,7 +78,62 @@ def check_sets(train: Batches, val: Batches, epochs: int, keep_start: bool) -> N
         )
 
 
+def optimizer_fault(optimizer: Any) -> Fault | None:
+    """Return why something cannot be stepped as an optimizer, or ``None``."""
+    groups, step = getattr(optimizer, "param_groups", None), getattr(optimizer, "step", None)
+    if not isinstance(optimizer, type) and isinstance(groups, list) and callable(step):
+        return None
+    what = f"optimizer={optimizer!r:.60} is no optimizer"
+    if isinstance(optimizer, type):
+        what = f"optimizer is the class {optimizer.__name__}, not yet called"
+    return Fault(what, "Make one: torch.optim.AdamW(net.parameters(), lr=1e-3).")
+
+
+def still_fault(optimizer: torch.optim.Optimizer) -> Fault | None:
+    """Return why no step would move a trained parameter, as every rate of one is 0, or ``None``."""
+    trained = [g.get("lr") for g in optimizer.param_groups if any(p.requires_grad for p in g["params"])]
+    if not trained or any(rate is None or float(rate) != 0 for rate in trained):
+        return None
+    return Fault(
+        "the learning rates of the optimizer are all 0, so no step would move a weight; a schedule that has "
+        "finished leaves that",
+        'Set group["lr"] of each of optimizer.param_groups, or make a new optimizer.',
+    )
+
+
+def check_moving(optimizer: torch.optim.Optimizer) -> None:
+    if fault := still_fault(optimizer):
+        raise refused(fault)
+
+
+def check_calls(penalty: Any, before_epoch: Any) -> None:
+    if penalty is not None and not callable(penalty):
+        raise ValueError(
+            f"penalty is a {type(penalty).__name__}, a value of one moment; give a function that works it out "
+            "anew at each step, as penalty=lambda: ewc(net, start, importance, strength)."
+        )
+    if penalty is not None and (demanded := _demanded(penalty)):
+        raise ValueError(
+            f"the penalty demands {', '.join(demanded)}, and fit calls it without arguments; give a function that "
+            "holds them, as penalty=lambda: ewc(net, start, importance, strength)."
+        )
+    if before_epoch is not None and not callable(before_epoch):
+        raise ValueError(
+            f"before_epoch is a {type(before_epoch).__name__}; give a function of the epoch's number, as "
+            "before_epoch=lambda epoch: ..."
+        )
+
+
+def _demanded(function: Callable[..., object]) -> list[str]:
+    try:
+        return demands_of(function)
+    except (TypeError, ValueError):  # some built-in functions do not tell their arguments
+        return []
+
+
 def check_optimizer(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    if fault := optimizer_fault(optimizer):
+        raise refused(fault)
     ours = {id(p) for p in net.parameters()}
     if not any(id(p) in ours for group in optimizer.param_groups for p in group["params"]):
         raise ValueError(
@@ -109,7 +192,15 @@ def fitting(weights: torch.Tensor | None, logits: torch.Tensor) -> torch.Tensor 
 def one_number(value: Any) -> torch.Tensor:
     if isinstance(value, torch.Tensor) and value.numel() != 1:
         raise ValueError(f"the penalty has shape {tuple(value.shape)}; return one number, such as its sum.")
-    return value.reshape(()) if isinstance(value, torch.Tensor) else torch.as_tensor(float(value))
+    if isinstance(value, torch.Tensor):
+        return value.reshape(())
+    try:
+        return torch.as_tensor(float(value))
+    except (TypeError, ValueError) as error:
+        what = "None, as a function without return does" if value is None else f"a {type(value).__name__}"
+        raise ValueError(
+            f"the penalty gives {what}; return one number that depends on the weights, such as ewc(...)."
+        ) from error
 
 
 def loss_fault(

@@ -23,6 +23,7 @@ from transformers import (
     AutoModelForSequenceClassification,
     DataCollatorWithPadding,
     EvalPrediction,
+    PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -202,13 +203,16 @@ def build_trainer(
         collator: makes batches; pads when left out. Texts without labels need one that makes labels.
 
     Raises:
-        ValueError: when a set is empty; when one set has labels and the other has none; when the classes of both
-            differ, or are not as many as the model's outputs; when the model cannot read what the tokenizer makes.
+        ValueError: when model, tokenizer or arguments are something else; when a set is empty; when one set has
+            labels and the other has none; when the classes of both differ, or are not as many as the model's
+            outputs; when a set holds no text of one of them; when the model cannot read what the tokenizer makes.
 
     Warns:
-        UserWarning: when both sets share a text or a document; when one lacks a class; when more than one training
-            text in ten is cut; when the model names its classes otherwise than the texts do.
+        UserWarning: when both sets share a text or a document; when ``val`` lacks a class, and the arguments ask
+            for no evaluation; when more than one training text in ten is cut; when the model names its classes
+            otherwise than the texts do.
     """
+    _check_parts(model, tokenizer, arguments)
     labeled = isinstance(train, TextSet)
     train, val = (part if isinstance(part, TextSet) else strings(part) for part in (train, val))
     if labeled != isinstance(val, TextSet):
@@ -227,7 +231,8 @@ def build_trainer(
             raise ValueError(f"train has the classes {train.classes}, val {val.classes}; give both the same.")
         _check_outputs(model, tokenizer, train)
         _warn_of_shared(train, val)
-        _warn_of_absent(train, val)
+        _check_absent("train", train)
+        _check_absent("val", val, judged=arguments.eval_strategy != "no")
     _warn_of_cut(train, tokenizer, max_length)
     trainer = Trainer(
         model=model,
@@ -242,6 +247,26 @@ def build_trainer(
     trainer.remove_callback(PrinterCallback)
     model.text_length = int(max_length)  # for those who predict with it, or save it
     return trainer
+
+
+def _check_parts(model: Any, tokenizer: Any, arguments: Any) -> None:
+    if isinstance(model, PreTrainedTokenizerBase) and isinstance(tokenizer, torch.nn.Module):
+        raise ValueError(
+            "model and tokenizer are swapped; give build_trainer(model, tokenizer, train, val, arguments, ...)."
+        )
+    if not isinstance(model, torch.nn.Module):
+        raise ValueError(
+            f"model is a {type(model).__name__}, no network; give one such as text_classifier returns, with its "
+            "tokenizer."
+        )
+    if isinstance(tokenizer, torch.nn.Module) or not callable(tokenizer):
+        raise ValueError(
+            f"tokenizer is a {type(tokenizer).__name__}; give the one that text_classifier returns with its model."
+        )
+    if not isinstance(arguments, TrainingArguments):
+        raise ValueError(
+            f"arguments is a {type(arguments).__name__}; give TrainingArguments, as trainer_settings(p) returns."
+        )
 
 
 def _check_outputs(model: Any, tokenizer: Any, texts: TextSet) -> None:
@@ -342,16 +367,18 @@ def _warn_of_shared(train: TextSet, val: TextSet) -> None:
         )
 
 
-def _warn_of_absent(train: TextSet, val: TextSet) -> None:
-    for part, texts in (("train", train), ("val", val)):
-        counts = np.bincount(texts.labels, minlength=len(texts.classes))
-        if not counts.all():
-            absent = [texts.classes[number] for number in np.flatnonzero(counts == 0)[:8]]
-            warnings.warn(
-                f"{part} holds no text of {absent}, so such a class is neither learned nor judged there; find "
-                "texts of it, or leave the class out.",
-                stacklevel=3,
-            )
+def _check_absent(part: str, texts: TextSet, judged: bool = True) -> None:
+    counts = np.bincount(texts.labels, minlength=len(texts.classes))
+    if counts.all():
+        return
+    absent = [texts.classes[number] for number in np.flatnonzero(counts == 0)[:8]]
+    told = (
+        f"{part} holds no text of {absent}, so such a class is neither learned nor judged there; find "
+        "texts of it, or leave the class out."
+    )
+    if judged:
+        raise ValueError(told)
+    warnings.warn(told, stacklevel=3)
 
 
 def _warn_of_cut(texts: TextSet | Sequence[str], tokenizer: Any, max_length: int) -> None:

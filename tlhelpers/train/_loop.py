@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterable
@@ -20,6 +21,7 @@ from tlhelpers import stats
 from tlhelpers._machine import device_of, to_device
 from tlhelpers._rows import class_numbers, in_order
 from tlhelpers.models._backbones import evaluating
+from tlhelpers.models._freezing import NORMS
 from tlhelpers.train._batches import (
     Batches,
     Fault,
@@ -30,6 +32,8 @@ from tlhelpers.train._batches import (
     refused,
 )
 from tlhelpers.train._guards import (
+    check_calls,
+    check_moving,
     check_optimizer,
     check_sets,
     checked_weights,
@@ -41,8 +45,19 @@ from tlhelpers.train._guards import (
     probability_fault,
     rows_and_labels,
     targets,
+    whole,
+    whole_from_one,
 )
-from tlhelpers.train._schedules import MONITORS, check_schedules, rates_of, step_with, warn_of_fall
+from tlhelpers.train._schedules import (
+    MONITORS,
+    can_raise,
+    check_group_count,
+    check_schedules,
+    rates_of,
+    step,
+    step_with,
+    warn_of_fall,
+)
 
 __all__ = ["class_weights", "device_of", "evaluate", "fit", "fit_head", "predict_proba", "to_device"]
 
@@ -89,8 +104,10 @@ def fit(
 
     Raises:
         ValueError: for an unknown monitor, no epoch, no patience, an empty set, one that can be read once only, a
-            batch, labels, outputs or weights that do not fit, an optimizer that moves nothing here, or a schedule
-            that is of another optimizer, for other steps, or for another direction of the monitor.
+            batch, labels, outputs or weights that do not fit, an optimizer that moves nothing here, as one whose
+            rates are all 0 without a schedule, a penalty that is no function or gives no number, or a schedule
+            that is of another optimizer, of other groups, for other steps, used up, or for another direction of
+            the monitor.
         RuntimeError: when the network fails on a batch, with the likely cause.
         FloatingPointError: when the loss is not finite, naming epoch and batch.
 
@@ -101,12 +118,17 @@ def fit(
     """
     if monitor not in MONITORS:
         raise ValueError(f"monitor={monitor!r}; give one of {', '.join(MONITORS)}.")
-    for name, number in (("epochs", epochs), ("patience", patience)):
-        if number is not None and (not number >= 1 or number != int(number)):
-            raise ValueError(f"{name}={number}; give 1 or more.")
+    epochs = whole_from_one(epochs, "epochs")
+    if patience is not None:
+        patience = whole_from_one(patience, "patience", ", or None, which never stops early")
     check_sets(train, val, epochs, keep_start)
+    check_calls(penalty, before_epoch)
     check_optimizer(net, optimizer)
     check_schedules(scheduler, batch_scheduler, optimizer, train, epochs, monitor)
+    schedule = scheduler if scheduler is not None else batch_scheduler
+    lifted = can_raise(schedule)
+    if not lifted and before_epoch is None:
+        check_moving(optimizer)
     device = device_of(net)
     weights = None if class_weights is None else checked_weights(class_weights).to(device)
     rows: list[dict[str, float]] = []
@@ -121,6 +143,10 @@ def fit(
             net.train()  # frozen stages of a Backbone stay in eval mode
             if before_epoch is not None:
                 before_epoch(epoch)
+                if schedule is not None:
+                    check_group_count(schedule, optimizer)
+                if epoch == 1 and not lifted:  # it may have set the rates
+                    check_moving(optimizer)
             rates.append([rates_of(optimizer)])
             train_loss = _epoch(net, train, weights, optimizer, epoch, batch_scheduler, penalty, rates[-1])
             if batch_scheduler is not None and not told:
@@ -181,7 +207,7 @@ def _epoch(
         total_loss.backward()
         optimizer.step()
         if batch_scheduler is not None:
-            batch_scheduler.step()
+            step(batch_scheduler)
             rates.append(rates_of(optimizer))
         total += loss.item() * len(y)
         count += len(y)
@@ -260,23 +286,45 @@ def fit_head(
         head: gives logits ``[B, C]`` for features ``[B, D]``, such as ``net.head``.
         train, val: features ``[N, D]`` and labels ``[N]``, as :func:`tlhelpers.look.extract` returns them; arrays,
             Series and lists are taken in their order.
-        seed: of the order of the batches.
+        seed: of the order of the batches, a whole number.
+        batch_size: where the head holds BatchNorm, a last batch of one row is left out of each epoch.
         class_weights: ``[C]``, as for :func:`fit`.
 
     Returns:
         What :func:`fit` returns.
 
     Raises:
-        ValueError: as :func:`fit`; when there are not as many labels as rows of features, or no row at all.
-        FloatingPointError: as :func:`fit`.
+        ValueError: as :func:`fit`; when there are not as many labels as rows of features, or no row at all; when
+            ``seed`` or ``batch_size`` is no whole number, or ``lr`` is not positive.
+        RuntimeError, FloatingPointError: as :func:`fit`.
     """
     if val is train:
         warnings.warn("val is train: no score of this run tells of other images. Split off a part.", stacklevel=2)
+    number, size = whole(seed), whole_from_one(batch_size, "batch_size")
+    if number is None or not -(2**63) <= number < 2**64:
+        raise ValueError(f"seed={seed!r}; give a whole number, such as 0.")
+    if lr is None or isinstance(lr, str) or not 0 < lr < math.inf:
+        raise ValueError(f"lr={lr!r}: a learning rate is positive; 0 would train nothing. Give one such as 1e-3.")
     train, val = rows_and_labels(train, "train"), rows_and_labels(val, "val")
-    order = torch.Generator().manual_seed(seed)
-    batches = DataLoader(TensorDataset(*train), batch_size, shuffle=True, generator=order)
+    rows, normed = len(train[0]), any(isinstance(module, NORMS) for module in head.modules())
+    batches = DataLoader(
+        TensorDataset(*train),
+        size,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(number),
+        # A last batch of one row gives BatchNorm nothing to normalize with.
+        drop_last=normed and rows > size and rows % size == 1,
+    )
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=weight_decay)
-    return fit(head, batches, [val], optimizer, epochs, class_weights=class_weights, patience=patience)
+    try:
+        return fit(head, batches, [val], optimizer, epochs, class_weights=class_weights, patience=patience)
+    except (RuntimeError, ValueError) as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ValueError(
+            f"the head holds BatchNorm, which cannot learn from one row, and train has {rows} row(s) in batches "
+            f"of {size}; give two rows or more, and batch_size=2 or more."
+        ) from error
 
 
 def class_weights(labels: Iterable[Any], n_classes: int | None = None) -> torch.Tensor:
@@ -287,17 +335,33 @@ def class_weights(labels: Iterable[Any], n_classes: int | None = None) -> torch.
         n_classes: C; one more than the highest label when ``None``.
 
     Raises:
-        ValueError: when a class has no example, or a label is no class index below ``n_classes``.
+        ValueError: when a class has no example, or a label is no class index below ``n_classes``, or one far
+            above the number of labels.
     """
     rows = labels.cpu().numpy() if isinstance(labels, torch.Tensor) else labels
     rows = rows if isinstance(rows, np.ndarray) and rows.ndim else in_order(rows, "labels")
-    known = n_classes
-    if known is None:
-        known = 1 + max((int(label) for label in rows if np.ndim(label) == 0 and _is_whole(label)), default=0)
+    most = 10 * len(rows) + 1000  # more would leave classes without an example, and take long to count
+    if n_classes is None:
+        found = {row: int(label) for row, label in enumerate(rows) if np.ndim(label) == 0 and _is_whole(label)}
+        highest = max(found, key=lambda row: found[row], default=None)
+        known = 1 if highest is None else 1 + found[highest]
+        if highest is not None and known > most:
+            raise ValueError(
+                f"label {found[highest]} of row {highest} is no class number, among {len(rows)} labels; number "
+                "the classes from 0: names, labels = np.unique(labels, return_inverse=True)."
+            )
+    else:
+        known = whole_from_one(n_classes, "n_classes")
+        if known > most:
+            raise ValueError(f"n_classes={known} for {len(rows)} labels; every class needs at least one example.")
     numbers = class_numbers(rows, len(rows), [str(k) for k in range(known)], "rows")
     counts = np.bincount(numbers, minlength=known)
     if (counts == 0).any() or len(counts) < 2:
-        raise ValueError(f"class counts are {counts.tolist()}; every class needs at least one example.")
+        shown = str(counts.tolist())
+        if len(counts) > 10:
+            empty = np.flatnonzero(counts == 0)
+            shown = f"{counts.tolist()[:10]} ..., and {len(empty)} of {len(counts)} are 0, first class {empty[0]}"
+        raise ValueError(f"class counts are {shown}; every class needs at least one example.")
     return torch.tensor(counts.sum() / (len(counts) * counts), dtype=torch.float32)
 
 

@@ -15,6 +15,14 @@ from tlhelpers.train._batches import Batches, length
 
 MONITORS = {"loss": -1, "accuracy": 1, "balanced_accuracy": 1, "auroc": 1}
 STEEP = 1000  # a rate that falls so many times within an epoch or two leaves nothing to learn with
+FACTORS = (  # these multiply the rate they find, and 0 stays 0
+    lr_scheduler.StepLR,
+    lr_scheduler.MultiStepLR,
+    lr_scheduler.ExponentialLR,
+    lr_scheduler.MultiplicativeLR,
+    lr_scheduler.PolynomialLR,
+    lr_scheduler.ReduceLROnPlateau,
+)
 CYCLES = (lr_scheduler.CosineAnnealingWarmRestarts, lr_scheduler.CyclicLR)  # these fall on purpose, and rise again
 
 
@@ -53,6 +61,7 @@ def check_schedules(
             raise ValueError(
                 f"{name}={schedule!r} has no step to call; give a schedule, such as StepLR(optimizer, 3)."
             )
+        check_group_count(schedule, optimizer)
         for part in _parts(schedule):
             kind = type(part).__name__
             if getattr(part, "optimizer", optimizer) is not optimizer:
@@ -61,7 +70,21 @@ def check_schedules(
                     f"one; make it from this one, {kind}(optimizer, ...)."
                 )
             _check_demands(name, part, part is schedule, monitor)
-            total = getattr(part, "total_steps", None)
+            total, taken = getattr(part, "total_steps", None), getattr(part, "last_epoch", 0)
+            ends = isinstance(part, (lr_scheduler.OneCycleLR, lr_scheduler.LambdaLR))  # the latter: warmup_cosine
+            if (
+                ends
+                and total is not None
+                and part is schedule
+                and (
+                    taken >= total
+                    or (taken > 0 and total - taken < steps and isinstance(part, lr_scheduler.OneCycleLR))
+                )
+            ):
+                raise ValueError(
+                    f"{name}: the {kind} has taken {taken} of its {total} steps before, as in an earlier run, and "
+                    f"this one takes {steps or 'more'}; make a new optimizer, and a schedule of it, for each run."
+                )
             if (
                 isinstance(part, lr_scheduler.OneCycleLR)
                 and total is not None
@@ -79,6 +102,33 @@ def check_schedules(
                 f"{epochs} epochs; if it counts batches, give it as batch_scheduler.",
                 stacklevel=3,
             )
+
+
+def check_group_count(schedule: Any, optimizer: torch.optim.Optimizer) -> None:
+    """Do nothing when every schedule with a function for each group has one for each.
+
+    Raises:
+        ValueError: when a group was added, or taken away, after the schedule was made.
+    """
+    for part in _parts(schedule):
+        functions = getattr(part, "lr_lambdas", None)
+        if functions is not None and len(functions) != len(optimizer.param_groups):
+            raise _other_groups(part, len(functions), optimizer)
+
+
+def _other_groups(schedule: Any, known: int, optimizer: torch.optim.Optimizer) -> ValueError:
+    return ValueError(
+        f"the {type(schedule).__name__} was made for {known} group(s), and the optimizer has "
+        f"{len(optimizer.param_groups)} now; make all groups before the schedule, those of parts that are still "
+        "frozen, too."
+    )
+
+
+def can_raise(schedule: Any) -> bool:
+    """Return whether a schedule may lift a rate of 0."""
+    if isinstance(schedule, lr_scheduler.LambdaLR):
+        return any(schedule.base_lrs)
+    return schedule is not None and not isinstance(schedule, FACTORS)
 
 
 def _check_demands(name: str, schedule: Any, alone: bool, monitor: str) -> None:
@@ -107,7 +157,22 @@ def _check_demands(name: str, schedule: Any, alone: bool, monitor: str) -> None:
 
 
 def step_with(schedule: Any, value: float) -> None:
-    schedule.step(*([value] if demands_of(schedule.step) else []))
+    step(schedule, *([value] if demands_of(schedule.step) else []))
+
+
+def step(schedule: Any, *values: float) -> None:
+    """Step a schedule.
+
+    Raises:
+        ValueError: when it fails as a group was added after it was made.
+    """
+    try:
+        schedule.step(*values)
+    except (ValueError, KeyError, IndexError) as error:
+        optimizer, known = getattr(schedule, "optimizer", None), getattr(schedule, "base_lrs", None)
+        if optimizer is None or known is None or len(known) == len(optimizer.param_groups):
+            raise
+        raise _other_groups(schedule, len(known), optimizer) from error
 
 
 def rates_of(optimizer: torch.optim.Optimizer) -> list[float]:

@@ -316,6 +316,9 @@ class TestOddLabels:
         if part == "val" and kind == "numbers of files":
             assert "held-out labels run from 1000000000000" in found[-1].what
             return
+        if part == "train" and kind in ("one-hot floats", "shares"):  # fit trains with these
+            assert not [one for one in found if re.search(cure, one.fix)] and len(found) == 2 * (kind == "shares")
+            return
         (told,) = [one for one in found if one.name == "labels"]
         assert re.search(cure, told.fix) and any(sign.isdigit() for sign in told.what + told.fix)
 
@@ -532,3 +535,41 @@ class TestUntouched:
         state = order.get_state()
         tl.train.before_training(tiny(), loader)
         assert torch.equal(order.get_state(), state)
+
+
+class TestWhatFitTakes:
+    """What the loop trains with is no finding; what trains nothing is one."""
+
+    def test_labels_of_mixup(self, tiny: Make, train: Pair, val: Pair) -> None:
+        x, y = train
+        shares = 0.8 * nn.functional.one_hot(y, 2).float() + 0.1
+        net = tiny()
+        assert tl.train.before_training(net, batches((x, shares)), batches(val), good(net)) == []
+        wide = torch.cat([shares, torch.zeros(len(y), 1)], dim=1)
+        (found,) = tl.train.before_training(net, batches((x, wide)), batches(val), good(net))
+        assert found.name == "head_size" and "shares of 3 classes, and the network has 2 outputs" in found.what
+
+    def test_tokens_of_an_embedding(self) -> None:
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Embedding(50, 4), nn.Flatten(), nn.Linear(20, 2))
+        generator = torch.Generator().manual_seed(0)
+        parts = []
+        for count in (100, 60):
+            y = torch.arange(count) % 2
+            parts.append((torch.randint(0, 25, (count, 5), generator=generator) + 25 * y[:, None], y))
+        found = tl.train.before_training(net, batches(parts[0]), batches(parts[1]), pretrained=False)
+        assert [one for one in found if "ToDtype" in str(one) or one.name == "inputs"] == [] and found == []
+        (found,) = tl.train.before_training(nn.Sequential(nn.Flatten(), nn.Linear(5, 2)), batches(parts[0]))
+        assert found.name == "inputs" and "ToDtype" in found.fix
+
+    @pytest.mark.parametrize("pretrained", [True, False])
+    def test_rates_of_zero(self, tiny: Make, train: Pair, val: Pair, pretrained: bool) -> None:
+        net = tiny()
+        still = torch.optim.AdamW(net.parameters(), lr=0.0)
+        (found,) = tl.train.before_training(net, batches(train), batches(val), still, pretrained=pretrained)
+        assert found.name == "rates" and "are all 0" in found.what and 'group["lr"]' in found.fix
+
+    @pytest.mark.parametrize("optimizer", ["adam", torch.optim.AdamW])
+    def test_what_is_no_optimizer(self, tiny: Make, train: Pair, val: Pair, optimizer: object) -> None:
+        (found,) = tl.train.before_training(tiny(), batches(train), batches(val), optimizer)
+        assert found.name == "parameters" and "torch.optim.AdamW(net.parameters()" in found.fix

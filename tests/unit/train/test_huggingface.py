@@ -375,9 +375,14 @@ class TestTold:
         (found,) = self.told(tmp_path, train, TextSet(["So so.", "Meh."], [0, 1], names))
         assert "1 of 2 texts of val are of groups that train has, too" in found
 
-    def test_a_class_that_a_set_lacks(self, tmp_path: Path) -> None:
-        (found,) = self.told(tmp_path, TEXTS, TextSet(["So so.", "Meh."], [0, 0]))
-        assert "val holds no text of ['positive']" in found
+    def test_a_class_that_val_lacks_where_nothing_is_evaluated(self, tmp_path: Path) -> None:
+        model = tl.train.text_classifier(small(tmp_path / "small"), 0)
+        val = TextSet(["So so.", "Meh."], [0, 0])
+        arguments = tl.train.trainer_settings(
+            tl.profile.current(), tmp_path, eval_strategy="no", load_best_model_at_end=False
+        )
+        with pytest.warns(UserWarning, match=r"val holds no text of \['positive'\]"):
+            tl.train.build_trainer(*model, TEXTS, val, arguments, max_length=16)
 
     def test_texts_that_are_cut(self, tmp_path: Path) -> None:
         long = TextSet(["word " * 30, *TEXTS.texts[1:]], TEXTS.labels)
@@ -388,3 +393,28 @@ class TestTold:
         val = TextSet(["So so.", "Meh."], [0, 1])
         (found,) = self.told(tmp_path, TEXTS, val, classes=("ham", "spam"))
         assert "the model names its classes ('ham', 'spam'), but the texts ('negative', 'positive')" in found
+
+
+class TestParts:
+    """What is put together is what is asked for, and can be judged."""
+
+    @pytest.mark.parametrize("part", ["train", "val"])
+    def test_a_class_that_a_set_lacks_is_refused(self, tmp_path: Path, part: str) -> None:
+        model = tl.train.text_classifier(small(tmp_path / "small"), 0)
+        parts = {"train": TEXTS, "val": TEXTS} | {part: TextSet(["So so.", "Meh."], [0, 0])}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(ValueError, match=rf"{part} holds no text of \['positive'\]"):
+                built(tmp_path, *model, parts["train"], parts["val"])
+
+    def test_what_is_no_model_tokenizer_or_arguments_is_named(self, tmp_path: Path) -> None:
+        model, tokenizer = tl.train.text_classifier(small(tmp_path / "small"), 0)
+        arguments = tl.train.trainer_settings(tl.profile.current(), tmp_path)
+        for parts, message in (
+            ((tokenizer, model, TEXTS, TEXTS, arguments), "model and tokenizer are swapped"),
+            ((model, tokenizer, TEXTS, TEXTS, {}), "arguments is a dict; give TrainingArguments"),
+            (("minilm", tokenizer, TEXTS, TEXTS, arguments), "model is a str, no network"),
+            ((model, "minilm", TEXTS, TEXTS, arguments), "tokenizer is a str; give"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                tl.train.build_trainer(*parts, max_length=16)

@@ -75,7 +75,7 @@ class TestHistory:
         train = points(3, 5)
         x, y = (torch.cat(part) for part in zip(*train, strict=True))
         expected = nn.functional.cross_entropy(net(x), y).item()
-        history = tl.train.fit(net, train, points(4), sgd(net, rate=0.0), epochs=1)
+        history = tl.train.fit(net, train, points(4), sgd(net, rate=1e-30), epochs=1)
         assert history.loc[0, "train_loss"] == pytest.approx(expected, abs=1e-6)
 
     def test_validation_columns_are_what_evaluate_finds(self, net: nn.Linear) -> None:
@@ -119,7 +119,7 @@ class TestTheKeptWeights:
         assert same(once, four_times)
 
     def test_are_the_first_of_equals(self, net: nn.Linear) -> None:
-        history = tl.train.fit(net, points(4), points(8, seed=1), sgd(net, rate=0.0), epochs=3)
+        history = tl.train.fit(net, points(4), points(8, seed=1), sgd(net, rate=1e-30), epochs=3)
         assert history["best"].tolist() == [True, False, False]
 
     def test_may_be_those_before_the_first_step(self, net: nn.Linear) -> None:
@@ -200,7 +200,7 @@ class TestOptions:
         weights = torch.tensor([0.2, 1.8])
         expected = nn.functional.cross_entropy(net(x), y, weight=weights).item()
         plain = nn.functional.cross_entropy(net(x), y).item()
-        history = tl.train.fit(net, train, train, sgd(net, rate=0.0), epochs=1, class_weights=weights)
+        history = tl.train.fit(net, train, train, sgd(net, rate=1e-30), epochs=1, class_weights=weights)
         assert abs(expected - plain) > 0.01
         assert history.loc[0, "train_loss"] == pytest.approx(expected, abs=1e-6)
         assert history.loc[0, "val_loss"] == pytest.approx(plain, abs=1e-6)
@@ -469,3 +469,172 @@ class TestFitHead:
         val = points(8, seed=1)
         tl.train.fit(by_hand, batches, val, optimizer, 60, patience=10, class_weights=weights)
         assert same(by_hand, *self.heads(3, class_weights=weights))
+
+
+class TestRatesOfZero:
+    """Nothing trains in silence."""
+
+    def test_an_optimizer_with_rates_of_zero_is_refused(self, net: nn.Linear) -> None:
+        before = copy.deepcopy(net)
+        with pytest.raises(ValueError, match=r"rates of the optimizer are all 0.*group\[\"lr\"\]"):
+            tl.train.fit(net, points(4), points(8), sgd(net, 0.0), 2)
+        assert same(net, before)
+
+    def test_a_finished_schedule_leaves_that(self, net: nn.Linear) -> None:
+        optimizer, data = sgd(net), points(4, 4)
+        schedule = tl.train.warmup_cosine(optimizer, 4)
+        tl.train.fit(net, data, points(8), optimizer, 2, batch_scheduler=schedule)
+        with pytest.raises(ValueError, match="a schedule that has finished"):
+            tl.train.fit(net, data, points(8), optimizer, 2)
+        with pytest.raises(ValueError, match="has taken 4 of its 4 steps before"):
+            tl.train.fit(net, data, points(8), optimizer, 2, batch_scheduler=schedule)
+
+    def test_a_schedule_of_factors_lifts_no_rate(self, net: nn.Linear) -> None:
+        optimizer = sgd(net, 0.0)
+        with pytest.raises(ValueError, match="are all 0"):
+            tl.train.fit(
+                net, points(4), points(8), optimizer, 2, scheduler=torch.optim.lr_scheduler.StepLR(optimizer, 1)
+            )
+
+    def test_rates_may_be_set_before_the_first_epoch(self, net: nn.Linear) -> None:
+        optimizer, before = sgd(net, 0.0), copy.deepcopy(net)
+        tl.train.fit(
+            net,
+            points(4),
+            points(8),
+            optimizer,
+            1,
+            before_epoch=lambda _: optimizer.param_groups[0].update(lr=0.1),
+        )
+        assert not same(net, before)
+        with pytest.raises(ValueError, match="are all 0"):
+            tl.train.fit(net, points(4), points(8), sgd(net, 0.0), 1, before_epoch=lambda _: None)
+
+    def test_a_schedule_may_start_at_zero(self, net: nn.Linear) -> None:
+        optimizer = sgd(net)
+        warm = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step / 4)
+        assert optimizer.param_groups[0]["lr"] == 0
+        assert len(tl.train.fit(net, points(4, 4), points(8), optimizer, 2, batch_scheduler=warm)) == 2
+
+
+class TestAtTheDoor:
+    """What cannot be used is named before the first step."""
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"epochs": "3"}, "epochs='3'; give 1 or more, a whole number"),
+            ({"epochs": 2.5}, "epochs=2.5; give 1 or more"),
+            ({"patience": math.inf}, "patience=inf; .* None, which never stops early"),
+            ({"penalty": torch.tensor(1.0)}, "penalty is a Tensor, a value of one moment"),
+            ({"penalty": tl.train.ewc}, "the penalty demands net, start, importance, strength"),
+            ({"penalty": lambda: None}, "the penalty gives None, as a function without return"),
+            ({"penalty": lambda: "1 or 2"}, "the penalty gives a str"),
+            ({"before_epoch": 3}, "before_epoch is a int"),
+        ],
+    )
+    def test_options(self, net: nn.Linear, options: dict[str, object], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            fit(net, **options)
+
+    @pytest.mark.parametrize("epochs", [2.0, np.int64(2), np.float32(2), torch.tensor(2)])
+    def test_whole_numbers_of_any_kind(self, net: nn.Linear, epochs: object) -> None:
+        assert len(fit(net, epochs=epochs)) == 2
+
+    @pytest.mark.parametrize("optimizer", ["adam", torch.optim.AdamW, partial(torch.optim.SGD, lr=0.1)])
+    def test_no_optimizer(self, net: nn.Linear, optimizer: object) -> None:
+        with pytest.raises(
+            ValueError, match=r"optimizer.*Make one: torch\.optim|optimizer.*make one: torch\.optim"
+        ):
+            tl.train.fit(net, points(4), points(8), optimizer, 1)
+
+    def test_a_one_cycle_schedule_that_is_used_up(self, net: nn.Linear) -> None:
+        optimizer = sgd(net)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=4)
+        run = partial(tl.train.fit, net, points(4, 4), points(8), optimizer, batch_scheduler=cycle)
+        assert len(run(1)) == len(run(1)) == 1  # two halves of one plan
+        with pytest.raises(ValueError, match=r"has taken 4 of its 4 steps before.*a schedule of it"):
+            run(1)
+
+    @pytest.mark.parametrize("early", [True, False])
+    def test_a_group_that_joins_after_the_schedule(self, net: nn.Linear, early: bool) -> None:
+        optimizer = torch.optim.SGD([net.weight], lr=0.1)
+        schedule = tl.train.warmup_cosine(optimizer, 2)
+
+        def join(epoch: int) -> None:
+            optimizer.add_param_group({"params": [net.bias]})
+
+        if early:
+            join(0)
+        with pytest.raises(ValueError, match=r"made for 1 group.* make all groups before the schedule"):
+            tl.train.fit(
+                net, points(4), points(8), optimizer, 2,
+                batch_scheduler=schedule, before_epoch=None if early else join,
+            )  # fmt: skip
+
+    def test_a_group_that_joins_under_a_cosine_of_torch(self, net: nn.Linear) -> None:
+        optimizer = torch.optim.SGD([net.weight], lr=0.1)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=8)
+        with pytest.raises(ValueError, match="made for 1 group"):
+            tl.train.fit(
+                net, points(4), points(8), optimizer, 2, batch_scheduler=cycle,
+                before_epoch=lambda _: optimizer.add_param_group({"params": [net.bias]}),
+            )  # fmt: skip
+
+
+class TestHeadsWithBatchNorm:
+    def head(self) -> nn.Module:
+        return nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+    def test_a_last_batch_of_one_row_is_left_out(self) -> None:
+        (train,), (val,) = points(33), points(8)
+        assert len(tl.train.fit_head(self.head(), train, val, seed=0, epochs=2)) == 2
+
+    def test_that_of_a_linear_head_is_kept(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sizes: list[int] = []
+        head = nn.Linear(2, 2)
+        head.register_forward_hook(lambda module, x, out: sizes.append(len(x[0])) if module.training else None)
+        (train,), (val,) = points(33), points(8)
+        tl.train.fit_head(head, train, val, seed=0, epochs=1)
+        assert sizes == [32, 1]
+
+    def test_batches_of_one_are_refused_with_the_argument_that_cures(self) -> None:
+        (train,), (val,) = points(4), points(8)
+        with pytest.raises(ValueError, match="batches of 1; give two rows or more, and batch_size=2"):
+            tl.train.fit_head(self.head(), train, val, seed=0, epochs=1, batch_size=1)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"seed": None}, "seed=None; give a whole number"),
+            ({"seed": 2**64}, "seed=18446744073709551616; give"),
+            ({"batch_size": 0}, "batch_size=0; give 1 or more"),
+            ({"batch_size": None}, "batch_size=None; give 1 or more"),
+            ({"lr": 0}, "lr=0: a learning rate is positive"),
+        ],
+    )
+    def test_numbers_that_fit_nothing_are_named(self, options: dict[str, object], message: str) -> None:
+        (train,), (val,) = points(4), points(8)
+        with pytest.raises(ValueError, match=message):
+            tl.train.fit_head(nn.Linear(2, 2), train, val, **({"seed": 0} | options))
+
+    def test_the_seed_is_a_whole_number_of_any_kind(self) -> None:
+        (train,), (val,), heads = points(40), points(8), []
+        for seed in (3, np.int64(3), torch.tensor(3)):
+            torch.manual_seed(0)
+            heads.append(nn.Linear(2, 2))
+            tl.train.fit_head(heads[-1], train, val, seed=seed, epochs=2, batch_size=np.int64(8))
+        assert same(heads[0], heads[1]) and same(heads[0], heads[2])
+
+
+class TestClassWeightsOfLargeNumbers:
+    def test_a_label_far_above_their_number_is_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"label 1000000000 of row 1 is no class number.*np\.unique"):
+            tl.train.class_weights([0, 10**9])
+        with pytest.raises(ValueError, match="n_classes=1000000000 for 2 labels"):
+            tl.train.class_weights([0, 1], 10**9)
+
+    def test_counts_are_told_in_short(self) -> None:
+        with pytest.raises(ValueError, match="499 of 501 are 0, first class 1") as caught:
+            tl.train.class_weights([0, 500])
+        assert len(str(caught.value)) < 200
