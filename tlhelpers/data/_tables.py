@@ -46,6 +46,7 @@ class Table(NamedTuple):
         cells: one list a column.
         lines: where each row stands, counted as an editor does; for a DataFrame the number of the row from 0.
         unit: what ``lines`` counts: ``line`` or ``row``.
+        separator: what stands between the cells of the file; nothing for a DataFrame.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Table(NamedTuple):
     cells: list[list[str]]
     lines: Sequence[int]
     unit: str
+    separator: str = ""
 
     def column(self, name: str, note: str = "", *, free: bool = False) -> list[str]:
         """Return the cells of one column.
@@ -308,7 +310,7 @@ def _read_csv(path: Path, wanted: Sequence[str]) -> Table:
             "marks, or mend the line."
         )
     cells = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in header]
-    return Table(path.name, header, cells, numbers, "line")
+    return Table(path.name, header, cells, numbers, "line", separator)
 
 
 def _text(path: Path) -> str:
@@ -407,16 +409,20 @@ def _look(names: Sequence[str], root: Path) -> tuple[dict[str, list[PurePosixPat
         known.add(path.name)
         for key in {path.name, _stem(path.name)}:
             exact[key].add(path)
-            loose[spelling(key)].add(path)
+            loose[_loosely(key)].add(path)
     hits = {}
     for name in names:
         last = PurePosixPath(name).name
         keys = last, _stem(last)
         found = next((paths for key in keys if (paths := exact.get(key))), None)
-        found = found or next((paths for key in keys if (paths := loose.get(spelling(key)))), None)
+        found = found or next((paths for key in keys if (paths := loose.get(_loosely(key)))), None)
         if found:
             hits[name] = sorted(found)
     return hits, known
+
+
+def _loosely(name: str) -> str:
+    return spelling(name).replace(" ", "")
 
 
 def _stem(name: str) -> str:

@@ -306,7 +306,7 @@ class TestTable:
         [
             ("a,0\nb,1\nc,0.0\nd,1\n", "labels '0' and '0.0' differ only in how the number is written"),
             ("a,Spam\nb,ham\nc,spam\nd,ham\n", "labels 'Spam' and 'spam' differ only in upper and lower case"),
-            ("a,not spam\nb,spam\nc,notspam\nd,spam\n", "'not spam' and 'notspam' differ only in"),
+            ("a,not spam\nb,spam\nc,not  spam\nd,spam\n", "'not  spam' and 'not spam' differ only in"),
             ("a,x|y\nb,y|x\nc,x\nd,x\n", "hold the same labels in another order"),
             ("nan,ham\nb,ham\nc,spam\nd,spam\n", "column 'text' reads 'nan' in 1 line"),
             ("a,nan\nb,ham\nc,ham\n", "column 'label' reads 'nan' in 1 line\\(s\\), first 2"),
@@ -329,6 +329,53 @@ class TestTable:
     def test_a_sentence_that_ends_with_a_class_is_no_row(self, table) -> None:
         found = tl.data.read_texts(table('text,label\n"good?\nwell, no\nbad",no\nb,yes\nc,no\nd,yes\n'))
         assert len(found) == 4
+
+    def test_texts_over_lines_that_look_like_rows_are_read_where_they_are_quoted(self, tmp_path: Path) -> None:
+        said = [f"Note 4,{i % 5 + 1}\nSehr gut {i}" for i in range(10)]
+        frame = pd.DataFrame({"text": said, "label": [i % 5 + 1 for i in range(10)]})
+        frame.to_csv(tmp_path / "own.csv", index=False)
+        frame.to_csv(tmp_path / "own.tsv", index=False, sep="\t")
+        one = pd.concat([frame[:1], frame.assign(text=[f"text {i}" for i in range(10)])])
+        for source in (frame, one, tmp_path / "own.csv", tmp_path / "own.tsv"):
+            assert tl.data.read_texts(source).texts[0] == said[0]
+
+    @pytest.mark.parametrize(
+        ("content", "first"),
+        [
+            ('text,label\n"stray,ham\nb,spam\nc,ham\n",spam\ne,ham\n', 2),
+            ('text;label\ne;ham\nd;spam\n"stray;ham\nb;spam\nend";spam\n', 4),
+            ('label,text\nham,e\nspam,"stray\nham,b\nspam,end"\nham,f\nspam,g\n', 3),
+            ('who,text,label\np,e,ham\np,"stray,spam\nq,b,ham\nq,end",spam\np,f,ham\n', 3),
+        ],
+    )
+    def test_rows_that_a_stray_mark_swallows_are_told(self, table, content: str, first: int) -> None:
+        with pytest.raises(ValueError, match=rf"begins on line {first} .*looks like a row of its own.*DataFrame"):
+            tl.data.read_texts(table(content))
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("not spam", "notspam"),
+            ("1.1", "1.10"),
+            ("3.10", "3.1"),
+            ("1 11", "11 1"),
+            ("\u03c3", "\u03c2"),
+            ("\u00df", "ss"),
+            ("-1", "1"),
+        ],
+    )
+    def test_names_that_are_two_stay_two(self, table, names: tuple[str, str]) -> None:
+        rows = "".join(f"text {i},{names[i % 2]},{names[i % 2]}\n" for i in range(4))
+        found = tl.data.read_texts(table(f"text,label,who\n{rows}"), group="who")
+        assert set(found.classes) == set(names) and found.groups.tolist() == [*names, *names]
+
+    @pytest.mark.parametrize(
+        "names", [("1", "1.00"), ("0", "-0.0"), ("2.5", "02.5"), ("a  b", "A b"), ("b ", "\u200bb")]
+    )
+    def test_names_that_are_one_are_told(self, table, names: tuple[str, str]) -> None:
+        rows = "".join(f"text {i},{name}\n" for i, name in enumerate((*names, "x", "x")))
+        with pytest.raises(ValueError, match="labels .* differ only in"):
+            tl.data.read_texts(table(f"text,label\n{rows}"))
 
     def test_another_encoding_another_kind_and_another_place_are_told(self, table, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="UTF-8"):
