@@ -9,7 +9,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -268,7 +268,29 @@ def open_table(source: str | Path | pd.DataFrame, wanted: Sequence[str]) -> Tabl
         table = _read_csv(as_path(source), wanted)
     if not len(table.lines):
         raise ValueError(f"{table.name} holds no row below its header.")
+    _check_header_once(table)
     return table
+
+
+def _check_header_once(table: Table) -> None:
+    """Do nothing when no row repeats the names of the columns, as where files were joined."""
+    filled = [
+        (clean(name).casefold(), cells) for name, cells in zip(table.columns, table.cells, strict=True) if cells
+    ]
+    names = sorted(name for name, _ in filled)
+    known, lists = set(names), [cells for _, cells in filled]
+    again = [
+        row
+        for row in range(len(table.lines))
+        if len(lists) > 1
+        and lists[0][row].casefold() in known
+        and sorted(clean(cells[row]).casefold() for cells in lists) == names
+    ]
+    if again:
+        raise ValueError(
+            f"{table.name}: the header stands again on {len(again)} {table.unit}(s), first {table.where(again)}, "
+            "as where tables were joined; delete it there."
+        )
 
 
 def _cell(value: object, column: str, row: int) -> str:
@@ -296,10 +318,15 @@ def _read_csv(path: Path, wanted: Sequence[str]) -> Table:
     try:
         header, rows, numbers = _rows(body, separator)
     except csv.Error as error:
-        raise ValueError(
-            f"{path.name} cannot be read as a table ({error}; is a quotation mark left open?); save it as a CSV "
-            "in UTF-8."
-        ) from error
+        found = _literally(body) if separator == "\t" else None
+        if found is None:
+            line, reason = error.args
+            raise ValueError(
+                f"{path.name} cannot be read as a table (line {line + skipped}: {reason}; is a quotation mark "
+                "left open?); double the marks that belong to a text, and put it between quotation marks, or save it "
+                "as a CSV in UTF-8."
+            ) from error
+        header, rows, numbers = found
     numbers = [number + skipped for number in numbers]
     ragged = [at for at, row in enumerate(rows) if len(row) != len(header)]
     if ragged:
@@ -355,18 +382,53 @@ def _fit(lines: Sequence[str], separator: str, wanted: Sequence[str]) -> tuple[i
     return sum(clean(str(name)) in header for name in wanted), agree, len(header)
 
 
-def _rows(lines: Sequence[str], separator: str) -> tuple[list[str], list[list[str]], list[int]]:
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, skipinitialspace=True, strict=True)
-    header = [clean(name.replace("\ufeff", "")) for name in next(reader)]
-    rows, numbers, last = [], [], reader.line_num
-    for row in reader:
-        cells = [cell.strip() for cell in row]
-        while len(cells) > len(header) and not cells[-1]:
-            cells.pop()
-        if any(cells):  # a spreadsheet leaves lines of separators at the end
-            rows.append(cells)
-            numbers.append(last + 1)
+def _rows(
+    lines: Sequence[str], separator: str, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+) -> tuple[list[str], list[list[str]], list[int]]:
+    """Return header, rows and the line that each row begins on.
+
+    Raises:
+        csv.Error: of the line and the reason, when a quotation mark stands where none may.
+    """
+    rows, numbers, last = [], [], 0
+    limit = csv.field_size_limit(2**31 - 1)  # the most that Windows takes
+    try:
+        reader = csv.reader(
+            (f"{line}\n" for line in lines),
+            delimiter=separator,
+            skipinitialspace=True,
+            strict=True,
+            quoting=quoting,
+        )
+        header = [clean(name.replace("\ufeff", "")) for name in next(reader)]
         last = reader.line_num
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            while len(cells) > len(header) and not cells[-1]:
+                cells.pop()
+            if any(cells):  # a spreadsheet leaves lines of separators at the end
+                rows.append(cells)
+                numbers.append(last + 1)
+            last = reader.line_num
+    except csv.Error as error:
+        raise csv.Error(last + 1, str(error)) from error
+    finally:
+        csv.field_size_limit(limit)
+    return header, rows, numbers
+
+
+def _literally(lines: Sequence[str]) -> tuple[list[str], list[list[str]], list[int]] | None:
+    """Return what :func:`_rows` does of a table with tabs in which quotation marks are letters as all others.
+
+    ``None`` when a row does not fit then, or when a column is quoted, so that the marks are no letters.
+    """
+    header, rows, numbers = _rows(lines, "\t", csv.QUOTE_NONE)
+    if any('"' in name for name in header) or any(len(row) != len(header) for row in rows):
+        return None
+    for column in zip(*rows, strict=True):
+        wrapped = [cell for cell in column if len(cell) > 1 and cell.startswith('"') and cell.endswith('"')]
+        if 2 * len(wrapped) > len(column) or any('""' in cell[1:-1] for cell in wrapped):
+            return None
     return header, rows, numbers
 
 

@@ -45,8 +45,8 @@ def read_texts(
             f"{table.name}: column {text_column!r} holds signs that nobody sees, and no text, on {len(blank)} "
             f"{table.unit}(s), first {table.where(blank)}; leave them out."
         )
-    places = (table.columns.index(clean(name)) for name in (text_column, label_column))
-    _check_swallowed(table, texts, *places, set(labels))
+    text, label = (table.columns.index(clean(name)) for name in (text_column, label_column))
+    _check_swallowed(table, texts, text, label, set(labels))
     where = f"{table.name}, column {label_column!r}"
     check_spelling(labels, "labels", where)
     check_single(labels, where)
@@ -97,21 +97,22 @@ def _check_swallowed(table: Table, texts: Sequence[str], text: int, label: int, 
     if odd and not (len(odd) > 2 and 2 * len(odd) > len(texts)):
         first = texts[odd[0]].split("\n")
         raise ValueError(
-            f"{table.name}: the text that begins on {table.unit} {table.lines[odd[0]]} runs over several lines, and "
-            f"each looks like a row of its own ({first[0 if text < label else 1][:50]!r}); a quotation mark seems "
-            "to stand alone. Double it, and put the text between quotation marks; if the text is right as it "
+            f"{table.name}: the text that begins on {table.unit} {table.lines[odd[0]]} runs over several "
+            f"lines, and each looks like a row of its own ({first[0 if text < label else 1][:50]!r}); a quotation mark "
+            "seems to stand alone. Double it, and put the text between quotation marks; if the text is right as it "
             "stands, read the file with pandas and give the DataFrame."
         )
 
 
 def _rowlike(table: Table, lines: str, text: int, label: int, classes: set[str]) -> bool:
     """Return whether a text is what a stray quotation mark makes of rows: an end, whole rows, and a beginning."""
-    pieces = [line.split(table.separator) for line in lines.split("\n")]
-    whole, last = len(table.columns), len(pieces) - 1
+    pieces = [line.split(table.separator) for line in lines.split("\n") if line.strip()]
     pieces[0] = [""] * text + pieces[0]
-    # The text was cut where the mark closes; its own last line may be empty, and spaces around it are gone.
-    wanted = [whole] * last + [text + 1]
-    if [len(cells) for cells in pieces] != wanted and not (text == 0 and _fits(pieces, whole)):
+    whole = len(table.columns)
+    shape = [len(cells) for cells in pieces]
+    # What stands before the closing mark may be nothing, and then the last line is a whole row.
+    ends = {text + 1} if text else {1, whole}
+    if any(count != whole for count in shape[:-1]) or shape[-1] not in ends:
         return False
     # A sentence has a space behind its comma, a row of a table has none.
     if any(cell.startswith(" ") for cells in pieces for cell in cells[1:]):
@@ -119,11 +120,7 @@ def _rowlike(table: Table, lines: str, text: int, label: int, classes: set[str])
     known = [
         cells[label].strip() for at, cells in enumerate(pieces) if len(cells) > label and (at or label > text)
     ]
-    return bool(known) and set(known) <= classes
-
-
-def _fits(pieces: Sequence[Sequence[str]], whole: int) -> bool:
-    return all(len(cells) == whole for cells in pieces)
+    return not classes.isdisjoint(known)
 
 
 def _check_one_label(table: Table, texts: Sequence[str], labels: Sequence[str]) -> None:
