@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -78,9 +79,15 @@ class Table(NamedTuple):
         cells = self.cells[self.columns.index(name)]
         empty = [row for row, cell in enumerate(cells) if not cell]
         if empty:
+            frame = (
+                ""
+                if self.separator
+                else " Where the file says None or NA, and means it, read it with pd.read_csv(..., "
+                "keep_default_na=False)."
+            )
             raise ValueError(
                 f"{self.name}: column {name!r} is empty in {len(empty)} {self.unit}(s), first "
-                f"{self.where(empty)}; fill it in, or delete what has none."
+                f"{self.where(empty)}; fill it in, or delete what has none.{frame}"
             )
         missing = {name for name in MISSING if not free or spelling(name).strip("-<>") in ("nan", "na", "nat")}
         absent = [row for row, cell in enumerate(cells) if cell in missing]
@@ -196,6 +203,7 @@ def _check_once(
 ) -> None:
     """Do nothing when each file stands on one row."""
     again = twice(paths, facts)
+    written = table.column(column)
     for other, row in sorted(again, key=lambda pair: labels[pair[0]] == labels[pair[1]]):
         said = (
             f"{table.name}: {table.unit} {table.lines[other]} and {table.unit} {table.lines[row]} name one file, "
@@ -205,9 +213,14 @@ def _check_once(
                 f"{said}{paths[row]}, with the labels {labels[other]!r} and {labels[row]!r}; an image has one "
                 "label here: delete the wrong one."
             )
+        cure = (
+            f"keep the first, as table.drop_duplicates({column!r}) does."
+            if all(written[one] == written[two] for one, two in again)
+            else f"delete {table.unit}(s) {table.where(sorted({two for _, two in again}))}"
+            f"{' ...' if len(again) > 3 else ''}."
+        )
         raise ValueError(
-            f"{said}{paths[row]} ({len(again)} row(s) too many in all); an image stands on one row here: keep "
-            f"the first, as table.drop_duplicates({column!r}) does."
+            f"{said}{paths[row]} ({len(again)} row(s) too many in all); an image stands on one row here: {cure}"
         )
 
 
@@ -323,14 +336,25 @@ def _read_csv(path: Path, wanted: Sequence[str]) -> Table:
             line, reason = error.args
             raise ValueError(
                 f"{path.name} cannot be read as a table (line {line + skipped}: {reason}; is a quotation mark "
-                "left open?); double the marks that belong to a text, and put it between quotation marks, or save it "
-                "as a CSV in UTF-8."
+                "left open?); double the marks that belong to a text, and put it between quotation marks, or save "
+                "it as a CSV in UTF-8."
             ) from error
         header, rows, numbers = found
     numbers = [number + skipped for number in numbers]
     ragged = [at for at, row in enumerate(rows) if len(row) != len(header)]
     if ragged:
         at = ragged[0]
+        if header[0].startswith("#"):
+            raise ValueError(
+                f"{path.name}: the first line is no header ({body[0][:50]!r}); delete it, so that the names of "
+                "the columns come first."
+            )
+        numbered = len({row[0] for row in rows}) == len(rows) and all(row[0].isdecimal() for row in rows)
+        if numbered and all(len(row) == len(header) + 1 for row in rows):
+            raise ValueError(
+                f"{path.name}: each line has one cell more than the header ({len(header) + 1}, not "
+                f"{len(header)}); the header lacks a name for its first column: write one in front, as row."
+            )
         raise ValueError(
             f"{path.name}: {len(ragged)} line(s) have another number of cells than the header, first line "
             f"{numbers[at]}: {len(rows[at])}, not {len(header)}. Put a cell that holds {separator!r} in quotation "
@@ -436,9 +460,17 @@ def _cure(names: Sequence[str], root: Path, every: bool, column: str) -> str:
     """Say where files are that are not where the table says, and what to change."""
     addresses = [name for name in names if ADDRESS.match(name)]
     if addresses:
+        local = [unquote(name[7:]) for name in addresses if name.lower().startswith("file:///")]
+        if local and all(_facts(Path(name)) for name in local):
+            return f"{addresses[0]!r} is a file of this computer: take 'file://' away from column {column!r}."
         return f"{addresses[0]!r} is an address: download the files first, and give their paths."
     if (root / names[0]).is_dir():
         return f"{names[0]!r} is a folder: name the images in it, one a row."
+    if all(name.startswith("~") and _facts(Path(os.path.expanduser(name))) for name in names):
+        return (
+            f"{names[0]!r} is there once '~' is written out: table[{column!r}] = "
+            f"table[{column!r}].map(os.path.expanduser) with pandas."
+        )
     sample = names[:3] if every else names
     for parent in root.absolute().parents:
         if all(_facts(parent / name) for name in sample):
@@ -521,7 +553,10 @@ def _told(hits: dict[str, list[PurePosixPath]], names: Sequence[str], every: boo
             key = "stem" if name.suffix != path.suffix else "name"
             cures.append(
                 f"with pandas: files = {{p.{key}: str(p) for p in Path({str(root.absolute())!r})"
-                f".rglob('*{path.suffix}')}}; table[{column!r}] = table[{column!r}].map(files); read(table, ...)"
+                f".rglob('*{path.suffix}')}}; table[{column!r}] = "
+                f"table[{column!r}].astype(str).map(files); read(table, ...)"
             )
+            if any(re.match(r"0\d", name.name) for name, _ in pairs):
+                cures.append("read the table with dtype=str then, or pandas drops the zeros in front")
     some = "" if len(hits) == len(set(names)) else f"{len(hits)} of them are there: "
     return f"{some}{str(name)!a} is there as {str(path)!a}; {'; '.join(cures)}."

@@ -98,9 +98,10 @@ def _check_swallowed(table: Table, texts: Sequence[str], text: int, label: int, 
         first = texts[odd[0]].split("\n")
         raise ValueError(
             f"{table.name}: the text that begins on {table.unit} {table.lines[odd[0]]} runs over several "
-            f"lines, and each looks like a row of its own ({first[0 if text < label else 1][:50]!r}); a quotation mark "
-            "seems to stand alone. Double it, and put the text between quotation marks; if the text is right as it "
-            "stands, read the file with pandas and give the DataFrame."
+            f"lines, and each looks like a row of its own ("
+            f"{first[0 if text < label else 1][:50]!r}); a quotation "
+            "mark seems to stand alone. Double it, and put the text between quotation marks; if the text is right "
+            "as it stands, read the file with pandas and give the DataFrame."
         )
 
 
