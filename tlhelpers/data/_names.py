@@ -35,11 +35,17 @@ MISSING = {
 
 
 def spelling(name: str) -> str:
-    """Return what stays of a name without case, spaces, invisible signs, Unicode's forms, and a number's zeros."""
-    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    text = "".join(sign for sign in text if not sign.isspace() and unicodedata.category(sign) != "Cf")
+    """Return what stays of a name without case, invisible signs, Unicode's forms, and a number's idle zeros.
+
+    White space within it becomes one space, for ``1 11`` is not ``11 1``; 1.0 is 1, but chapter 1.10 is not 1.1.
+    """
+    text = unicodedata.normalize("NFKC", name)
+    # Folding makes one of two letters that stand for themselves, as the two small sigmas.
+    text = unicodedata.normalize("NFKC", text.casefold() if len(text) > 1 else text.lower())
+    text = " ".join("".join(sign for sign in text if unicodedata.category(sign) != "Cf").split())
     if number := NUMBER.fullmatch(text):
-        whole, after = number[2].lstrip("0") or "0", (number[3] or "").rstrip("0")
+        whole, after = number[2].lstrip("0") or "0", number[3] or ""
+        after = after if after.strip("0") else ""
         minus = "-" if number[1] == "-" and (whole != "0" or after) else ""
         return f"{minus}{whole}.{after}" if after else f"{minus}{whole}"
     return text

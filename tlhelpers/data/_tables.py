@@ -9,7 +9,8 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -46,6 +47,7 @@ class Table(NamedTuple):
         cells: one list a column.
         lines: where each row stands, counted as an editor does; for a DataFrame the number of the row from 0.
         unit: what ``lines`` counts: ``line`` or ``row``.
+        separator: what stands between the cells of the file; nothing for a DataFrame.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Table(NamedTuple):
     cells: list[list[str]]
     lines: Sequence[int]
     unit: str
+    separator: str = ""
 
     def column(self, name: str, note: str = "", *, free: bool = False) -> list[str]:
         """Return the cells of one column.
@@ -76,9 +79,15 @@ class Table(NamedTuple):
         cells = self.cells[self.columns.index(name)]
         empty = [row for row, cell in enumerate(cells) if not cell]
         if empty:
+            frame = (
+                ""
+                if self.separator
+                else " Where the file says None or NA, and means it, read it with pd.read_csv(..., "
+                "keep_default_na=False)."
+            )
             raise ValueError(
                 f"{self.name}: column {name!r} is empty in {len(empty)} {self.unit}(s), first "
-                f"{self.where(empty)}; fill it in, or delete what has none."
+                f"{self.where(empty)}; fill it in, or delete what has none.{frame}"
             )
         missing = {name for name in MISSING if not free or spelling(name).strip("-<>") in ("nan", "na", "nat")}
         absent = [row for row, cell in enumerate(cells) if cell in missing]
@@ -194,6 +203,7 @@ def _check_once(
 ) -> None:
     """Do nothing when each file stands on one row."""
     again = twice(paths, facts)
+    written = table.column(column)
     for other, row in sorted(again, key=lambda pair: labels[pair[0]] == labels[pair[1]]):
         said = (
             f"{table.name}: {table.unit} {table.lines[other]} and {table.unit} {table.lines[row]} name one file, "
@@ -203,9 +213,14 @@ def _check_once(
                 f"{said}{paths[row]}, with the labels {labels[other]!r} and {labels[row]!r}; an image has one "
                 "label here: delete the wrong one."
             )
+        cure = (
+            f"keep the first, as table.drop_duplicates({column!r}) does."
+            if all(written[one] == written[two] for one, two in again)
+            else f"delete {table.unit}(s) {table.where(sorted({two for _, two in again}))}"
+            f"{' ...' if len(again) > 3 else ''}."
+        )
         raise ValueError(
-            f"{said}{paths[row]} ({len(again)} row(s) too many in all); an image stands on one row here: keep "
-            f"the first, as table.drop_duplicates({column!r}) does."
+            f"{said}{paths[row]} ({len(again)} row(s) too many in all); an image stands on one row here: {cure}"
         )
 
 
@@ -266,7 +281,29 @@ def open_table(source: str | Path | pd.DataFrame, wanted: Sequence[str]) -> Tabl
         table = _read_csv(as_path(source), wanted)
     if not len(table.lines):
         raise ValueError(f"{table.name} holds no row below its header.")
+    _check_header_once(table)
     return table
+
+
+def _check_header_once(table: Table) -> None:
+    """Do nothing when no row repeats the names of the columns, as where files were joined."""
+    filled = [
+        (clean(name).casefold(), cells) for name, cells in zip(table.columns, table.cells, strict=True) if cells
+    ]
+    names = sorted(name for name, _ in filled)
+    known, lists = set(names), [cells for _, cells in filled]
+    again = [
+        row
+        for row in range(len(table.lines))
+        if len(lists) > 1
+        and lists[0][row].casefold() in known
+        and sorted(clean(cells[row]).casefold() for cells in lists) == names
+    ]
+    if again:
+        raise ValueError(
+            f"{table.name}: the header stands again on {len(again)} {table.unit}(s), first {table.where(again)}, "
+            "as where tables were joined; delete it there."
+        )
 
 
 def _cell(value: object, column: str, row: int) -> str:
@@ -294,21 +331,37 @@ def _read_csv(path: Path, wanted: Sequence[str]) -> Table:
     try:
         header, rows, numbers = _rows(body, separator)
     except csv.Error as error:
-        raise ValueError(
-            f"{path.name} cannot be read as a table ({error}; is a quotation mark left open?); save it as a CSV "
-            "in UTF-8."
-        ) from error
+        found = _literally(body) if separator == "\t" else None
+        if found is None:
+            line, reason = error.args
+            raise ValueError(
+                f"{path.name} cannot be read as a table (line {line + skipped}: {reason}; is a quotation mark "
+                "left open?); double the marks that belong to a text, and put it between quotation marks, or save "
+                "it as a CSV in UTF-8."
+            ) from error
+        header, rows, numbers = found
     numbers = [number + skipped for number in numbers]
     ragged = [at for at, row in enumerate(rows) if len(row) != len(header)]
     if ragged:
         at = ragged[0]
+        if header[0].startswith("#"):
+            raise ValueError(
+                f"{path.name}: the first line is no header ({body[0][:50]!r}); delete it, so that the names of "
+                "the columns come first."
+            )
+        numbered = len({row[0] for row in rows}) == len(rows) and all(row[0].isdecimal() for row in rows)
+        if numbered and all(len(row) == len(header) + 1 for row in rows):
+            raise ValueError(
+                f"{path.name}: each line has one cell more than the header ({len(header) + 1}, not "
+                f"{len(header)}); the header lacks a name for its first column: write one in front, as row."
+            )
         raise ValueError(
             f"{path.name}: {len(ragged)} line(s) have another number of cells than the header, first line "
             f"{numbers[at]}: {len(rows[at])}, not {len(header)}. Put a cell that holds {separator!r} in quotation "
             "marks, or mend the line."
         )
     cells = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in header]
-    return Table(path.name, header, cells, numbers, "line")
+    return Table(path.name, header, cells, numbers, "line", separator)
 
 
 def _text(path: Path) -> str:
@@ -353,18 +406,53 @@ def _fit(lines: Sequence[str], separator: str, wanted: Sequence[str]) -> tuple[i
     return sum(clean(str(name)) in header for name in wanted), agree, len(header)
 
 
-def _rows(lines: Sequence[str], separator: str) -> tuple[list[str], list[list[str]], list[int]]:
-    reader = csv.reader((f"{line}\n" for line in lines), delimiter=separator, skipinitialspace=True, strict=True)
-    header = [clean(name.replace("\ufeff", "")) for name in next(reader)]
-    rows, numbers, last = [], [], reader.line_num
-    for row in reader:
-        cells = [cell.strip() for cell in row]
-        while len(cells) > len(header) and not cells[-1]:
-            cells.pop()
-        if any(cells):  # a spreadsheet leaves lines of separators at the end
-            rows.append(cells)
-            numbers.append(last + 1)
+def _rows(
+    lines: Sequence[str], separator: str, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
+) -> tuple[list[str], list[list[str]], list[int]]:
+    """Return header, rows and the line that each row begins on.
+
+    Raises:
+        csv.Error: of the line and the reason, when a quotation mark stands where none may.
+    """
+    rows, numbers, last = [], [], 0
+    limit = csv.field_size_limit(2**31 - 1)  # the most that Windows takes
+    try:
+        reader = csv.reader(
+            (f"{line}\n" for line in lines),
+            delimiter=separator,
+            skipinitialspace=True,
+            strict=True,
+            quoting=quoting,
+        )
+        header = [clean(name.replace("\ufeff", "")) for name in next(reader)]
         last = reader.line_num
+        for row in reader:
+            cells = [cell.strip() for cell in row]
+            while len(cells) > len(header) and not cells[-1]:
+                cells.pop()
+            if any(cells):  # a spreadsheet leaves lines of separators at the end
+                rows.append(cells)
+                numbers.append(last + 1)
+            last = reader.line_num
+    except csv.Error as error:
+        raise csv.Error(last + 1, str(error)) from error
+    finally:
+        csv.field_size_limit(limit)
+    return header, rows, numbers
+
+
+def _literally(lines: Sequence[str]) -> tuple[list[str], list[list[str]], list[int]] | None:
+    """Return what :func:`_rows` does of a table with tabs in which quotation marks are letters as all others.
+
+    ``None`` when a row does not fit then, or when a column is quoted, so that the marks are no letters.
+    """
+    header, rows, numbers = _rows(lines, "\t", csv.QUOTE_NONE)
+    if any('"' in name for name in header) or any(len(row) != len(header) for row in rows):
+        return None
+    for column in zip(*rows, strict=True):
+        wrapped = [cell for cell in column if len(cell) > 1 and cell.startswith('"') and cell.endswith('"')]
+        if 2 * len(wrapped) > len(column) or any('""' in cell[1:-1] for cell in wrapped):
+            return None
     return header, rows, numbers
 
 
@@ -372,9 +460,17 @@ def _cure(names: Sequence[str], root: Path, every: bool, column: str) -> str:
     """Say where files are that are not where the table says, and what to change."""
     addresses = [name for name in names if ADDRESS.match(name)]
     if addresses:
+        local = [unquote(name[7:]) for name in addresses if name.lower().startswith("file:///")]
+        if local and all(_facts(Path(name)) for name in local):
+            return f"{addresses[0]!r} is a file of this computer: take 'file://' away from column {column!r}."
         return f"{addresses[0]!r} is an address: download the files first, and give their paths."
     if (root / names[0]).is_dir():
         return f"{names[0]!r} is a folder: name the images in it, one a row."
+    if all(name.startswith("~") and _facts(Path(os.path.expanduser(name))) for name in names):
+        return (
+            f"{names[0]!r} is there once '~' is written out: table[{column!r}] = "
+            f"table[{column!r}].map(os.path.expanduser) with pandas."
+        )
     sample = names[:3] if every else names
     for parent in root.absolute().parents:
         if all(_facts(parent / name) for name in sample):
@@ -407,16 +503,20 @@ def _look(names: Sequence[str], root: Path) -> tuple[dict[str, list[PurePosixPat
         known.add(path.name)
         for key in {path.name, _stem(path.name)}:
             exact[key].add(path)
-            loose[spelling(key)].add(path)
+            loose[_loosely(key)].add(path)
     hits = {}
     for name in names:
         last = PurePosixPath(name).name
         keys = last, _stem(last)
         found = next((paths for key in keys if (paths := exact.get(key))), None)
-        found = found or next((paths for key in keys if (paths := loose.get(spelling(key)))), None)
+        found = found or next((paths for key in keys if (paths := loose.get(_loosely(key)))), None)
         if found:
             hits[name] = sorted(found)
     return hits, known
+
+
+def _loosely(name: str) -> str:
+    return spelling(name).replace(" ", "")
 
 
 def _stem(name: str) -> str:
@@ -453,7 +553,10 @@ def _told(hits: dict[str, list[PurePosixPath]], names: Sequence[str], every: boo
             key = "stem" if name.suffix != path.suffix else "name"
             cures.append(
                 f"with pandas: files = {{p.{key}: str(p) for p in Path({str(root.absolute())!r})"
-                f".rglob('*{path.suffix}')}}; table[{column!r}] = table[{column!r}].map(files); read(table, ...)"
+                f".rglob('*{path.suffix}')}}; table[{column!r}] = "
+                f"table[{column!r}].astype(str).map(files); read(table, ...)"
             )
+            if any(re.match(r"0\d", name.name) for name, _ in pairs):
+                cures.append("read the table with dtype=str then, or pandas drops the zeros in front")
     some = "" if len(hits) == len(set(names)) else f"{len(hits)} of them are there: "
     return f"{some}{str(name)!a} is there as {str(path)!a}; {'; '.join(cures)}."

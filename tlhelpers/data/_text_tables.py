@@ -45,7 +45,8 @@ def read_texts(
             f"{table.name}: column {text_column!r} holds signs that nobody sees, and no text, on {len(blank)} "
             f"{table.unit}(s), first {table.where(blank)}; leave them out."
         )
-    _check_swallowed(table, texts, table.columns.index(clean(label_column)), set(labels))
+    text, label = (table.columns.index(clean(name)) for name in (text_column, label_column))
+    _check_swallowed(table, texts, text, label, set(labels))
     where = f"{table.name}, column {label_column!r}"
     check_spelling(labels, "labels", where)
     check_single(labels, where)
@@ -80,20 +81,47 @@ def _check_classes(table: Table, texts: TextSet) -> None:
         )
 
 
-def _check_swallowed(table: Table, texts: Sequence[str], column: int, classes: set[str]) -> None:
-    """Do nothing when no text over several lines holds what looks like a row of its own."""
-    for row, text in enumerate(texts):
-        for part in text.splitlines()[:-1] if "\n" in text else ():
-            for separator in ",;\t":
-                cells = part.split(separator)
-                label, after = (cells[-1], cells[-1]) if column else (cells[0], cells[-1])
-                # A sentence has a space behind its comma, a row of a table has none.
-                if len(cells) > 1 and not after.startswith(" ") and label.strip().strip('"') in classes:
-                    raise ValueError(
-                        f"{table.name}: the text that begins on {table.unit} {table.lines[row]} runs over several "
-                        f"lines, and one of them looks like a row of its own ({part[:50]!r}); a quotation mark "
-                        "seems to stand alone. Double it, and put the text between quotation marks."
-                    )
+def _check_swallowed(table: Table, texts: Sequence[str], text: int, label: int, classes: set[str]) -> None:
+    """Do nothing when no text over several lines is made of what looks like rows of their own.
+
+    A file in which most texts are of that kind was written so on purpose. A DataFrame has no lines to swallow.
+
+    Args:
+        text: the number of its column, as ``label``.
+    """
+    if not table.separator:
+        return
+    odd = [
+        row for row, lines in enumerate(texts) if "\n" in lines and _rowlike(table, lines, text, label, classes)
+    ]
+    if odd and not (len(odd) > 2 and 2 * len(odd) > len(texts)):
+        first = texts[odd[0]].split("\n")
+        raise ValueError(
+            f"{table.name}: the text that begins on {table.unit} {table.lines[odd[0]]} runs over several "
+            f"lines, and each looks like a row of its own ("
+            f"{first[0 if text < label else 1][:50]!r}); a quotation "
+            "mark seems to stand alone. Double it, and put the text between quotation marks; if the text is right "
+            "as it stands, read the file with pandas and give the DataFrame."
+        )
+
+
+def _rowlike(table: Table, lines: str, text: int, label: int, classes: set[str]) -> bool:
+    """Return whether a text is what a stray quotation mark makes of rows: an end, whole rows, and a beginning."""
+    pieces = [line.split(table.separator) for line in lines.split("\n") if line.strip()]
+    pieces[0] = [""] * text + pieces[0]
+    whole = len(table.columns)
+    shape = [len(cells) for cells in pieces]
+    # What stands before the closing mark may be nothing, and then the last line is a whole row.
+    ends = {text + 1} if text else {1, whole}
+    if any(count != whole for count in shape[:-1]) or shape[-1] not in ends:
+        return False
+    # A sentence has a space behind its comma, a row of a table has none.
+    if any(cell.startswith(" ") for cells in pieces for cell in cells[1:]):
+        return False
+    known = [
+        cells[label].strip() for at, cells in enumerate(pieces) if len(cells) > label and (at or label > text)
+    ]
+    return not classes.isdisjoint(known)
 
 
 def _check_one_label(table: Table, texts: Sequence[str], labels: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tlhelpers import _rows
 from tlhelpers.data import _fetch, _hub
+from tlhelpers.data._images import _whole
 from tlhelpers.data._own import tied
 from tlhelpers.profile import Profile
 
@@ -113,12 +114,14 @@ def class_names(classes: Iterable[Any]) -> tuple[str, ...]:
         ValueError: when a name is missing or blank, or two are the same.
     """
     names: list[str] = []
+    known: set[str] = set()
     for number, name in enumerate(_rows.in_order(classes, "classes")):
         if _rows.is_missing(name) or not isinstance(name, (str, int, float, np.generic)) or not str(name).strip():
             raise ValueError(f"class number {number}, counted from 0, has no name ({name!r}); give it one.")
-        if _rows.clean(str(name)) in map(_rows.clean, names):
+        if _rows.clean(str(name)) in known:
             raise ValueError(f"classes: two have one name, {str(name)!a}; give each its own: {tuple(names)[:8]}.")
         names.append(str(name))
+        known.add(_rows.clean(str(name)))
     return tuple(names)
 
 
@@ -184,8 +187,8 @@ def split_texts(texts: TextSet, train: int, val: int, test: int, seed: int) -> T
     dropped. Documents that share a text (the same but for spaces) are dealt out as one.
 
     Raises:
-        ValueError: when a size is no whole number, a part is empty or lacks a class, or the documents do not
-            suffice.
+        ValueError: when a size is no whole number or ``seed`` none from 0 on, a part is empty or lacks a class,
+            or the documents do not suffice.
     """
     parts = _dealt(texts, {"train": train, "val": val, "test": test}, seed)
     for name, part in parts._asdict().items():
@@ -208,6 +211,7 @@ def _dealt(texts: TextSet, sizes: dict[str, int], seed: int) -> TextSplits:
                 f"{name}={size!r}; give a number of texts, a whole one. A share of them is round(share * "
                 f"{len(texts)})."
             )
+    seed = _whole("seed", seed, "a number", 0)
     asked = ", ".join(f"{name}={size}" for name, size in sizes.items())
     if min(sizes.values()) < 1:
         raise ValueError(f"{asked}: each part needs a sentence or more.")

@@ -115,6 +115,17 @@ class TestForms:
         with pytest.raises(ValueError, match=rf"list\.csv.*{said}"):
             write(text)
 
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("image,label\n1,a1.png,x\n2,a2.png,y\n", r"each line has one cell more .*the header lacks a name"),
+            ("# exported\n" + TABLE, r"the first line is no header \('# exported'\); delete it"),
+        ],
+    )
+    def test_an_odd_header_is_told(self, write: Any, text: str, said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            write(text)
+
     def test_a_file_that_is_not_there_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError, match=r"list\.csv is not a file"):
             tl.data.from_csv(tmp_path / "list.csv")
@@ -172,7 +183,8 @@ class TestLabels:
         (tmp_path / "hard.png").hardlink_to(tmp_path / "a1.png")
         with pytest.raises(ValueError, match=r"line 2 and line 6 name one file, .*, with the labels 'x' and 'y'"):
             write(f"{TABLE}{again},y\n")
-        with pytest.raises(ValueError, match=r"line 2 and line 6 name one file.*drop_duplicates\('image'\)"):
+        cure = r"drop_duplicates\('image'\)" if again == "a1.png" else r"delete line\(s\) 6\."
+        with pytest.raises(ValueError, match=rf"line 2 and line 6 name one file.*{cure}"):
             write(f"{TABLE}{again},x\n")
 
 
@@ -210,6 +222,26 @@ class TestMissingFiles:
         head, body = TABLE[:12], "\n" + TABLE[12:-1]
         with pytest.raises(ValueError, match=said):
             write(head + (body.replace(old, new) if old else body)[1:] + "\n", *files)
+
+    @pytest.mark.parametrize(
+        ("front", "said"), [("~/", r"map\(os\.path\.expanduser\)"), ("file://", "take 'file://' away")]
+    )
+    def test_a_path_of_this_computer_written_otherwise(
+        self, write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, front: str, said: str
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        whole = front if front == "~/" else f"{front}{tmp_path}/"
+        rows = "".join(f"{whole}{name},{name[0]}\n" for name in NAMES)
+        with pytest.raises(ValueError, match=said):
+            write(f"image,label\n{rows}", *NAMES)
+
+    def test_the_lines_for_pandas_take_numbers(self, write: Any, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match=r"with pandas: ") as caught:
+            write("image,label\n1,x\n2,x\n3,y\n4,y\n", "p/1.png", "p/2.png", "q/3.png", "q/4.png")
+        lines = str(caught.value).split("with pandas: ")[1].split("; read(table")[0]
+        names: dict[str, Any] = {"table": pd.read_csv(tmp_path / "list.csv"), "Path": Path}
+        exec(lines, names)
+        assert tl.data.read(names["table"]).images.labels.tolist() == [0, 0, 1, 1]
 
     def test_the_lines_for_pandas_do_what_they_say(self, write: Any, tmp_path: Path) -> None:
         text = TABLE.replace(".png", "")
@@ -294,6 +326,11 @@ class TestDataFrame:
         frame.loc[2, "label"] = hole
         with pytest.raises(ValueError, match=r"the DataFrame: column 'label' .* in 1 row\(s\), first 2"):
             tl.data.read(frame, root=tmp_path)
+
+    def test_a_class_that_pandas_takes_for_a_hole_is_told(self, frame: pd.DataFrame, tmp_path: Path) -> None:
+        frame.assign(label=["None", "None", "x", "x"]).to_csv(tmp_path / "list.csv", index=False)
+        with pytest.raises(ValueError, match=r"first 0, 1; .*keep_default_na=False"):
+            tl.data.read(pd.read_csv(tmp_path / "list.csv"), root=tmp_path)
 
     @pytest.mark.parametrize("value", [np.zeros((2, 2)), {"path": "a1.png"}, ["a1.png"], Image.new("L", (2, 2))])
     def test_what_is_no_path_is_told(self, frame: pd.DataFrame, value: object) -> None:

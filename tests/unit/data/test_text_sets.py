@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import time
 from pathlib import Path
 
 import numpy as np
@@ -271,6 +273,22 @@ class TestParts:
         with pytest.raises(ValueError, match=r"val=.*share \* 50"):
             tl.data.split_texts(sentences(list(range(50))), 20, size, 10, 0)
 
+    @pytest.mark.parametrize("seed", [None, 0.5, -1, True, "0", np.random.default_rng(0)])
+    def test_a_seed_is_a_whole_number_from_0(self, seed) -> None:
+        with pytest.raises(ValueError, match=r"seed=.*: give a number, a whole one from 0"):
+            tl.data.split_texts(sentences(list(range(50))), 20, 10, 10, seed)
+
+    @pytest.mark.parametrize("seed", [0, np.int8(3), 2**32, 2**70])
+    def test_any_whole_number_is_a_seed(self, seed) -> None:
+        parts = tl.data.split_texts(sentences(list(range(50))), 20, 10, 10, seed)
+        assert [len(part) for part in parts] == [20, 10, 10]
+
+    def test_many_classes_are_compared_once_each(self) -> None:
+        names = tuple(f"class {number}" for number in range(30_000))
+        before = time.process_time()
+        assert TextSet(["a", "b"], [0, 29_999], classes=names).classes == names
+        assert time.process_time() - before < 5
+
     def test_a_class_that_a_part_lacks_is_told(self) -> None:
         rare = TextSet([f"sentence {i}" for i in range(50)], [1] * 3 + [0] * 47)
         with pytest.raises(ValueError, match="holds no text of the class 'positive', of which there are 3"):
@@ -306,7 +324,7 @@ class TestTable:
         [
             ("a,0\nb,1\nc,0.0\nd,1\n", "labels '0' and '0.0' differ only in how the number is written"),
             ("a,Spam\nb,ham\nc,spam\nd,ham\n", "labels 'Spam' and 'spam' differ only in upper and lower case"),
-            ("a,not spam\nb,spam\nc,notspam\nd,spam\n", "'not spam' and 'notspam' differ only in"),
+            ("a,not spam\nb,spam\nc,not  spam\nd,spam\n", "'not  spam' and 'not spam' differ only in"),
             ("a,x|y\nb,y|x\nc,x\nd,x\n", "hold the same labels in another order"),
             ("nan,ham\nb,ham\nc,spam\nd,spam\n", "column 'text' reads 'nan' in 1 line"),
             ("a,nan\nb,ham\nc,ham\n", "column 'label' reads 'nan' in 1 line\\(s\\), first 2"),
@@ -329,6 +347,90 @@ class TestTable:
     def test_a_sentence_that_ends_with_a_class_is_no_row(self, table) -> None:
         found = tl.data.read_texts(table('text,label\n"good?\nwell, no\nbad",no\nb,yes\nc,no\nd,yes\n'))
         assert len(found) == 4
+
+    def test_texts_over_lines_that_look_like_rows_are_read_where_they_are_quoted(self, tmp_path: Path) -> None:
+        said = [f"Note 4,{i % 5 + 1}\nSehr gut {i}" for i in range(10)]
+        frame = pd.DataFrame({"text": said, "label": [i % 5 + 1 for i in range(10)]})
+        frame.to_csv(tmp_path / "own.csv", index=False)
+        frame.to_csv(tmp_path / "own.tsv", index=False, sep="\t")
+        one = pd.concat([frame[:1], frame.assign(text=[f"text {i}" for i in range(10)])])
+        for source in (frame, one, tmp_path / "own.csv", tmp_path / "own.tsv"):
+            assert tl.data.read_texts(source).texts[0] == said[0]
+
+    @pytest.mark.parametrize(
+        ("content", "first"),
+        [
+            ('text,label\n"stray,ham\nb,spam\nc,ham\n",spam\ne,ham\n', 2),
+            ('text,label\n"stray,ham\n\nb,spam\n \nend",spam\ne,ham\n', 2),
+            ('text;label\ne;ham\nd;spam\n"stray;ham\nb;spam\nend";spam\n', 4),
+            ('label,text\nham,e\nspam,"stray\nham,b\nspam,end"\nham,f\nspam,g\n', 3),
+            ('who,text,label\np,e,ham\np,"stray,spam\nq,b,ham\nq,end",spam\np,f,ham\n', 3),
+        ],
+    )
+    def test_rows_that_a_stray_mark_swallows_are_told(self, table, content: str, first: int) -> None:
+        with pytest.raises(ValueError, match=rf"begins on line {first} .*looks like a row of its own.*DataFrame"):
+            tl.data.read_texts(table(content))
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("not spam", "notspam"),
+            ("1.1", "1.10"),
+            ("3.10", "3.1"),
+            ("1 11", "11 1"),
+            ("\u03c3", "\u03c2"),
+            ("\u00df", "ss"),
+            ("-1", "1"),
+        ],
+    )
+    def test_names_that_are_two_stay_two(self, table, names: tuple[str, str]) -> None:
+        rows = "".join(f"text {i},{names[i % 2]},{names[i % 2]}\n" for i in range(4))
+        found = tl.data.read_texts(table(f"text,label,who\n{rows}"), group="who")
+        assert set(found.classes) == set(names) and found.groups.tolist() == [*names, *names]
+
+    @pytest.mark.parametrize(
+        "names", [("1", "1.00"), ("0", "-0.0"), ("2.5", "02.5"), ("a  b", "A b"), ("b ", "\u200bb")]
+    )
+    def test_names_that_are_one_are_told(self, table, names: tuple[str, str]) -> None:
+        rows = "".join(f"text {i},{name}\n" for i, name in enumerate((*names, "x", "x")))
+        with pytest.raises(ValueError, match=r"labels .* differ only in"):
+            tl.data.read_texts(table(f"text,label\n{rows}"))
+
+    @pytest.mark.parametrize("again", ["text,label", " Text ,label", "label,text"])
+    def test_a_header_that_stands_again_is_told(self, table, again: str) -> None:
+        path = table(f"text,label\na,0\nb,1\n{again}\nc,0\nd,1\n{again}\ne,1\n")
+        with pytest.raises(ValueError, match=r"the header stands again on 2 line\(s\), first 4, 7, .*delete it"):
+            tl.data.read_texts(path)
+        with pytest.raises(ValueError, match=r"the DataFrame: the header stands again on 2 row\(s\), first 2, 5"):
+            tl.data.read_texts(pd.read_csv(path))
+
+    @pytest.mark.parametrize("mark", ['""', ""])
+    def test_a_long_document_is_read_and_the_limit_of_csv_stays(self, table, mark: str) -> None:
+        limit, long = csv.field_size_limit(), f"{mark}word, {mark}" * 50_000
+        found = tl.data.read_texts(table(f'text,label\n"{long}",0\nb,1\nc,0\nd,1\n'))
+        assert len(found.texts[0]) > 290_000 and csv.field_size_limit() == limit
+        with pytest.raises(ValueError, match=r"line 3: .*is a quotation mark left open"):
+            tl.data.read_texts(table(f'text,label\na,0\n"{long},0\nb,1\n'))
+        assert csv.field_size_limit() == limit
+
+    def test_marks_are_letters_in_a_table_with_tabs_that_quotes_nothing(self, table) -> None:
+        rows = ['"Great" movie\t1', 'say "no\t0', '"Bad"\t0', "good, very\t1"]
+        found = tl.data.read_texts(table("text\tlabel\n" + "\n".join(rows) + "\n", "own.tsv"))
+        assert found.texts == [row.split("\t")[0] for row in rows] and found.labels.tolist() == [1, 0, 0, 1]
+
+    @pytest.mark.parametrize(
+        ("content", "line"),
+        [
+            ('text,label\na,0\n"Great" movie,1\n', 3),
+            ('text\tlabel\na\t0\nb\t1\n"Great" movie\tno\t1\n', 4),
+            ('text\tlabel\n"He said ""hi"""\t0\n"Great" movie\t1\n', 3),
+            ('"text"\t"label"\n"a"\t0\n"Great" movie\t1\n', 3),
+            ('sep=,\ntext,label\na,0\n"Great" movie,1\n', 4),
+        ],
+    )
+    def test_a_mark_that_stands_wrong_is_told_by_line(self, table, content: str, line: int) -> None:
+        with pytest.raises(ValueError, match=rf"\(line {line}: .*double the marks that belong to a text"):
+            tl.data.read_texts(table(content))
 
     def test_another_encoding_another_kind_and_another_place_are_told(self, table, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="UTF-8"):
