@@ -34,6 +34,23 @@ PICTURES = {  # kinds of pictures that are not read here, so that the cure is to
 }  # fmt: skip
 WORDS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val",
          "test": "test", "testing": "test", "eval": "test"}  # fmt: skip
+# Folders and files that lie beside images and say what is in them.
+MASKS = re.compile(
+    r"((binary|gt|segmentation|seg|ground[ _-]?truth)[ _-]?)?(masks?|segmentations?|seg|segmentationclass|"
+    r"annotations?|annots?|ground[ _-]?truths?|gts?|labels?|bboxes)",
+    re.I,
+)
+MASK_FILE = re.compile(
+    r"(.*[^ _.-])[ _.-]+(masks?|segmentation|seg|gt|ground[ _-]?truth|annotation|labels?)([ _.-]*\d{1,2})?", re.I
+)
+IMAGES = re.compile(r"((jpeg|png|raw|input|rgb)[ _-]?)?(images?|imgs?|pictures|photos|scans|frames)", re.I)
+# What divides the images of a class further, and is no class itself.
+WITHIN = re.compile(
+    r"(day|date|week|month|year|cam|camera|session|series|visit|site|scanner|video|clip|seq|sequence|batch|patient|"
+    r"subject|person|case|run|strip|device|room|[ps])[ _-]*(\d{1,5}|[a-z])|(19|20)\d\d([._-]?\d\d){0,2}",
+    re.I,
+)
+BORDER = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])")  # of words: train2017, trainA
 UNLABELED = {"unlabeled", "unlabelled", "unsup", "nolabel", "no_label", "no label"}
 
 
@@ -121,8 +138,9 @@ def from_folder(root: str | Path, *, white: int | None = None) -> ImageSet:
     Raises:
         FileNotFoundError: when ``root`` is no folder.
         ValueError: when there are no class folders, fewer than two, or one is empty; when parts stand beside
-            classes, one class is written in two ways, or stands where no training image does; when a file is
-            empty, is reached twice with two labels, or a folder cannot be opened.
+            classes, one class is written in two ways, or stands where no training image does; when masks lie
+            beside images, or the folders in class folders may be the classes; when a file is empty, is reached
+            twice with two labels, or a folder cannot be opened.
     """
     return read_folder(as_path(root), white)[0]
 
@@ -154,7 +172,9 @@ def read_folder(root: Path, white: int | None = None) -> tuple[ImageSet, pd.Data
     parts = _parts(root, folders, below)
     places = [root / part for part in parts] if parts else [root]
     classes = tuple(sorted({name for place in places for name in _folders(place, odd)}))
+    _check_masks(root, {place: _folders(place, odd) for place in places})
     if parts:
+        _check_doubled(root, parts, below)
         _check_parts(root, {place.name: _folders(place, odd) for place in places}, below)
     if len(classes) < 2:
         raise ValueError(
@@ -179,6 +199,8 @@ def read_folder(root: Path, white: int | None = None) -> tuple[ImageSet, pd.Data
             raise ValueError(
                 f"class folder {name!r} under {root} holds no image ({', '.join(SUFFIXES)}){_instead(inside)}"
             )
+    _check_mask_files(root, mine, below, depth)
+    _check_inner(root, mine, below, depth)
     labeled = [(path, index) for index, files in enumerate(mine.values()) for path in sorted(files)]
     again = _reached_twice(root, labeled, {item.path: item.facts for item in found})
     labeled = [(path, index) for path, index in labeled if path not in again]
@@ -239,7 +261,7 @@ def _check_affixes(root: Path, folders: Sequence[str]) -> None:
     """Do nothing when no two folders differ in the name of a part only, as ``cats_train`` and ``cats_test`` do."""
     seen: dict[tuple[str, ...], tuple[str, str]] = {}
     for folder in folders:
-        words = re.split(r"[\W_]+", folder.lower())
+        words = re.split(r"[\W_]+", BORDER.sub("_", folder).lower())
         for at, word in enumerate(words):
             if word in WORDS:
                 part, other = seen.setdefault((*words[:at], *words[at + 1 :]), (WORDS[word], folder))
@@ -249,6 +271,94 @@ def _check_affixes(root: Path, folders: Sequence[str]) -> None:
                         f"class folders into {part}/ and {WORDS[word]}/, as {part}/<class>/; or rename them, if "
                         "they are classes."
                     )
+
+
+def _check_doubled(root: Path, parts: Sequence[str], below: dict[Path, tuple[str, ...]]) -> None:
+    """Do nothing when no part holds parts instead of classes, as ``train/train/cat`` does."""
+    for part in parts:
+        inner = sorted({names[1] for names in below.values() if len(names) > 2 and names[0] == part})
+        if inner and all(PART.fullmatch(name.strip()) for name in inner):
+            raise ValueError(
+                f"{root}: {part!r} holds {_some(inner)}, a part within a part. Move the class folders one level "
+                f"up, from {part}/{inner[0]}/<class>/ to {part}/<class>/."
+            )
+
+
+def _check_masks(root: Path, held: dict[Path, list[str]]) -> None:
+    """Do nothing when no folder holds images and their masks, boxes or labels instead of classes."""
+    for place, names in held.items():
+        images = [name for name in names if IMAGES.fullmatch(name.strip())]
+        masks = [name for name in names if MASKS.fullmatch(name.strip())]
+        if not images:  # train beside train_masks
+            split = [(name, MASK_FILE.fullmatch(name.strip())) for name in names]
+            pairs = [(name, find[1]) for name, find in split if find and find[1] in names]
+            pairs = [pair for pair in pairs if PART.fullmatch(pair[1]) or IMAGES.fullmatch(pair[1])]
+            images, masks = [base for _, base in pairs], [name for name, _ in pairs]
+        if images and masks:
+            inner = [name for name in _folders(place / images[0], ()) if not PART.fullmatch(name.strip())]
+            cure = f"give {str(place / images[0])!r}, which holds {_some(inner)}" if len(inner) > 1 else ""
+            cure = cure or "make a folder for each class, <class>/, with its images alone, or give a table"
+            raise ValueError(
+                f"{place} holds {_some(images)} beside {_some(masks)}. If these are images and what belongs to "
+                f"them (masks, boxes, labels), neither is a class, and boxes are no class folders: {cure}. If "
+                f"they are classes, rename them: {masks[0] + ' class'!r}."
+            )
+
+
+def _check_mask_files(
+    root: Path, mine: dict[str, list[Path]], below: dict[Path, tuple[str, ...]], depth: int
+) -> None:
+    """Do nothing when no class holds masks beside its images, by the names of files or of folders."""
+    masks: list[tuple[Path, str]] = []
+    for name, files in mine.items():
+        apart = [path for path in files if any(map(MASKS.fullmatch, map(str.strip, below[path][depth:-1])))]
+        if len(apart) < len(files):
+            masks += [(path, f"other images of class {name!r}") for path in apart]
+        stems = {(path.parent, path.stem.lower()): path for path in files}
+        for path in files:
+            find = MASK_FILE.fullmatch(path.stem)
+            base = stems.get((path.parent, find[1].lower())) if find else None
+            if base is not None:
+                masks.append((path, base.name))
+    if masks:
+        first, beside = masks[0][0].relative_to(root).as_posix(), masks[0][1]
+        raise ValueError(
+            f"{root}: {len(masks)} file(s) are named like masks, first {first} beside {beside}. If they are "
+            f"masks or annotations, they are no images of a class: move them out of {root}. If they are images, "
+            "rename them, or their folder."
+        )
+
+
+def _check_inner(root: Path, mine: dict[str, list[Path]], below: dict[Path, tuple[str, ...]], depth: int) -> None:
+    """Do nothing when no folder in a class folder may be a class itself."""
+    alike: dict[tuple[str, ...], str] = {}
+    names = {name.lower(): name for name in mine}
+    for name, files in mine.items():
+        inner = {folder for path in files for folder in below[path][depth:-1]}
+        other = sorted(folder for folder in inner if names.get(folder.lower(), name) != name)
+        if other:
+            label = names[other[0].lower()]
+            raise ValueError(
+                f"{root}: class folder {name!r} holds a folder {other[0]!r}, and {label!r} is a class, too. If "
+                f"{name}/{other[0]} is of class {label!r}, move its images there, or {name!r} away; if it is of "
+                f"class {name!r}, rename it."
+            )
+    for name, files in mine.items():
+        if any(len(below[path]) == depth + 1 for path in files):
+            continue
+        first = {below[path][depth] for path in files}
+        inner_names = tuple(sorted(folder for folder in first if not PART.fullmatch(folder.strip())))
+        if len(inner_names) < 2 or all(WITHIN.fullmatch(folder.strip()) for folder in inner_names):
+            continue
+        twin = alike.setdefault(tuple(folder.lower() for folder in inner_names), name)
+        if twin != name:
+            label = inner_names[0]
+            raise ValueError(
+                f"{root}: the folders {twin!r} and {name!r} both hold {_some(inner_names)}, and no image beside. "
+                f"If {label!r} is a class (and {twin!r} a patient, a fold, a kind of copy), take the class "
+                f"folders together, as {label}/{twin}/, without copies, or give a table. If {twin!r} is a class, "
+                "move its images up, out of its folders."
+            )
 
 
 def _check_parts(root: Path, held: dict[str, list[str]], below: dict[Path, tuple[str, ...]]) -> None:

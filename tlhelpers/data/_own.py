@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from tlhelpers._rows import check_apart, class_numbers, clean, identities, in_order, positions
 from tlhelpers.data import _pictures
-from tlhelpers.data._folders import as_path, left_out, near_path, read_folder
+from tlhelpers.data._folders import PART, as_path, left_out, near_path, read_folder
 from tlhelpers.data._images import ImageSet, check_set
 from tlhelpers.data._names import check_classes, check_spelling
 from tlhelpers.data._tables import open_table, read_table, starting_folder, unnamed
@@ -65,7 +65,7 @@ def read(
     Raises:
         FileNotFoundError: when ``source`` is neither.
         ValueError: as :func:`from_csv` and :func:`from_folder`; when a file has no find, two groups differ only in
-            their writing, or all are one group.
+            their writing or in the folder of a part or class, or all are one group.
     """
     path = Path() if isinstance(source, pd.DataFrame) else as_path(source)
     groups = None
@@ -77,7 +77,7 @@ def read(
         images, others = read_folder(path, white)
         check_classes(images, path.name or str(path))
         if group is not None:
-            groups = _finds(file_names(images, path), group)
+            groups = _finds(file_names(images, path), group, images.classes)
     else:
         raise FileNotFoundError(
             f"{str(path)!r} is neither a folder nor a file, seen from {Path.cwd()}.{near_path(path)}"
@@ -115,7 +115,7 @@ def _from_table(
     return images, groups, unnamed(images, below)
 
 
-def _finds(paths: Sequence[str], pattern: str) -> np.ndarray:
+def _finds(paths: Sequence[str], pattern: str, classes: Sequence[str]) -> np.ndarray:
     """Return what a regular expression finds in each path, or its first bracket, compared in one Unicode form."""
     try:
         sought = re.compile(unicodedata.normalize("NFC", pattern))
@@ -128,8 +128,8 @@ def _finds(paths: Sequence[str], pattern: str) -> np.ndarray:
     if without:
         raise ValueError(
             f"group={pattern!r} is found in {len(paths) - len(without)} of {len(paths)} paths, not in "
-            f"{', '.join(without[:3])}; mend the pattern (for a folder it is a regular expression, no column), or "
-            "rename those files."
+            f"{', '.join(without[:3])}; mend the pattern (for a folder it is a regular expression, no column), "
+            "rename those files, or give no group (None) if nothing belongs together."
         )
     found = [find[1 if sought.groups else 0] for find in finds if find]
     empty = [path for path, name in zip(paths, found, strict=True) if not (name and name.strip())]
@@ -140,7 +140,40 @@ def _finds(paths: Sequence[str], pattern: str) -> np.ndarray:
             "bracket finds is the group, so it may be neither optional nor empty; (?:...) is a bracket that does "
             "not count."
         )
+    _check_torn(finds, found, pattern, sought, classes)
     return np.array([clean(name) for name in found])
+
+
+def _check_torn(
+    finds: Sequence[re.Match[str] | None],
+    found: Sequence[str],
+    pattern: str,
+    sought: re.Pattern[str],
+    classes: Sequence[str],
+) -> None:
+    """Do nothing when no two groups differ only in a part or class folder that the pattern caught with them."""
+    known: dict[tuple[bool, str], str] = {}
+    named = {unicodedata.normalize("NFC", name) for name in classes}
+    for name, find in dict(zip(found, finds, strict=True)).items():
+        if find is None:
+            continue
+        *above, last = name.rstrip("/").split("/")
+        kept = [folder for folder in above if not PART.fullmatch(folder.strip())]
+        keys = [(False, "/".join([*kept, last]))]
+        start, end = find.span(1 if sought.groups else 0)
+        # A pattern that names the slash means the folder before it; one that takes any sign does not.
+        blind = sought.search(find.string[:start] + name.replace("/", "\0") + find.string[end:])
+        if blind and blind.span(1 if sought.groups else 0) == (start, end):
+            keys.append((True, "/".join([*(folder for folder in kept if folder not in named), last])))
+        for key in keys:
+            other = known.setdefault(key, name)
+            if other != name:
+                cure = ", or write '/' into the pattern" if key[0] else ""
+                raise ValueError(
+                    f"group={pattern!r} finds two groups, {other!r} and {name!r}, that differ only in the folder "
+                    f"of a part or class. If both are {key[1]!r}, catch that alone, without '/', as "
+                    f"r'([^/_]+)_\\d' does; if they are two, rename one{cure}."
+                )
 
 
 def file_names(images: ImageSet, root: str | Path | None = None) -> list[str]:
@@ -306,9 +339,10 @@ def parts(
     if (available < len(sizes)).any():
         label = int(available.argmin())
         name = f" ({classes[label]!r})" if classes is not None else ""
+        tie = _told_ties(np.unique(member, return_counts=True)[1])
         raise ValueError(
             f"class number {label}{name}, counted from 0, stands in {available[label]} group(s) or image(s) "
-            f"that may be parted; {len(sizes)} parts need {len(sizes)}. Collect more, or group more finely."
+            f"that may be parted; {len(sizes)} parts need {len(sizes)}.{tie} Collect more, or group more finely."
         )
     rng = np.random.default_rng(seed)
     if len(np.unique(member)) == len(numbers):
@@ -320,6 +354,17 @@ def parts(
     found = [np.flatnonzero(chosen == part) for part in range(len(sizes))]
     check_apart({f"part {number}": rows for number, rows in enumerate(found)}, member)
     return found
+
+
+def _told_ties(sizes: np.ndarray) -> str:
+    """Say how many images are tied to others, from the number of images in each group."""
+    held = int(sizes[sizes > 1].sum())
+    if not held:
+        return ""
+    return (
+        f" Groups and copies are kept together: {held} of {int(sizes.sum())} images are tied to others, up to "
+        f"{int(sizes.max())} at once."
+    )
 
 
 def _kinds(labels: Iterable[Any]) -> Sequence[str]:
@@ -383,7 +428,7 @@ def _by_group(
     if chosen is None:
         raise ValueError(
             f"no order of {len(sizes)} groups gave {len(shares)} parts that all hold every class; "
-            "group more finely, or collect more."
+            f"group more finely, or collect more.{_told_ties(sizes)}"
         )
     return chosen
 

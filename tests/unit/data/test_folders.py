@@ -180,6 +180,9 @@ class TestParts:
             ("cats_train", "dogs_train", "cats_val"),
             ("train-cats", "testing-cats"),
             ("cat (train)", "cat (test)"),
+            ("train2017", "val2017"),
+            ("trainA", "trainB", "testA", "testB"),
+            ("TrainCats", "TestCats"),
         ],
     )
     def test_parts_in_the_names_of_folders_are_a_question(self, tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -215,6 +218,119 @@ class TestParts:
         fill(tmp_path, *(f"{name}/{number}.png" for name in names for number in range(2)))
         with pytest.raises(ValueError, match=rf"{said}.*move .* away; if it is a class"):
             tl.data.read(tmp_path)
+
+    @pytest.mark.parametrize("inner", ["training_set/cat", "training_set/dog", "training_set"])
+    def test_a_part_within_a_part_is_told(self, tmp_path: Path, inner: str) -> None:
+        fill(tmp_path, *(f"training_set/{inner}/{n}.png" for n in range(2)), *within(PETS, "test_set/test_set"))
+        with pytest.raises(ValueError, match=r"a part within a part\. Move the class folders one level up, from"):
+            tl.data.read(tmp_path)
+
+    def test_a_class_named_like_a_part_may_stand_in_parts(self, tmp_path: Path) -> None:
+        pictures = within(("train/1.png", "train/2.png", "bus/1.png", "bus/2.png"), "train", "test")
+        assert counts(tl.data.read(fill(tmp_path, *pictures))) == {"bus": 4, "train": 4}
+
+
+class TestMasks:
+    """What belongs to an image is no image of the class."""
+
+    @pytest.mark.parametrize(
+        "name",
+        ["1_mask.png", "1_mask_1.png", "1-seg.gif", "1.GT.png", "1 label.png", "masks/1.png", "ground_truth/1.png",
+         "deep/annotations/1.png"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("place", ["", "train/"])
+    def test_masks_beside_the_images_of_a_class_are_a_question(
+        self, tmp_path: Path, name: str, place: str
+    ) -> None:
+        fill(tmp_path, *within(PETS, place or "."), f"{place}cat/{name}")
+        said = (
+            rf"1 file\(s\) are named like masks, first {place}cat/{name} beside .*: move them out.*If they are im"
+        )
+        with pytest.raises(ValueError, match=said):
+            tl.data.read(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("names", "said"),
+        [
+            (("images/1.png", "masks/1.png"), r"holds 'images' beside 'masks'.*make a folder for each class"),
+            (
+                ("train/images/1.png", "train/labels/1.txt", "valid/images/2.png", "valid/labels/2.txt"),
+                r"train holds 'images' beside 'labels'.*boxes are no class folders: make a folder for each class",
+            ),
+            (("images/train/1.png", "labels/train/1.txt"), r"holds 'images' beside 'labels'"),
+            (("JPEGImages/1.png", "Annotations/1.xml"), r"holds 'JPEGImages' beside 'Annotations'"),
+            (("train/1.png", "train_masks/1.gif"), r"holds 'train' beside 'train_masks'"),
+            (within(PETS, "images", "masks"), r"give '.*/images', which holds 'cat', 'dog'"),
+        ],
+    )
+    def test_images_beside_masks_are_no_classes(self, tmp_path: Path, names: tuple[str, ...], said: str) -> None:
+        with pytest.raises(ValueError, match=rf"{said}.*If they are classes, rename"):
+            tl.data.read(fill(tmp_path, *names))
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ("masks", "gloves"),
+            ("mask", "no mask"),
+            ("face", "face_mask"),
+            ("labels", "boxes"),
+            ("cat/images", "dog/images"),
+        ],
+    )
+    def test_classes_named_like_masks_are_read(self, tmp_path: Path, names: tuple[str, ...]) -> None:
+        own = tl.data.read(fill(tmp_path, *within(("1.png", "2_mask.png"), *names)))
+        assert counts(own) == {name.split("/")[0]: 2 for name in names}
+
+
+class TestInner:
+    """Whether the folders outside or inside are the classes."""
+
+    @pytest.mark.parametrize(
+        "folders",
+        [
+            ("10253/0", "10253/1", "10254/0", "10254/1", "10255/0"),
+            ("fold1/cat", "fold1/dog", "fold2/cat", "fold2/dog"),
+            ("original/cat", "original/dog", "augmented/cat", "augmented/dog"),
+            ("cat/left", "cat/right", "dog/left", "dog/right"),
+            ("train/p1/cat", "train/p1/dog", "train/p2/cat", "train/p2/dog"),
+        ],
+    )
+    def test_the_same_folders_in_two_classes_are_a_question(
+        self, tmp_path: Path, folders: tuple[str, ...]
+    ) -> None:
+        said = (
+            r"the folders .* both hold .*no image beside\. If .* take the class folders together, .*is a class, mo"
+        )
+        with pytest.raises(ValueError, match=said):
+            tl.data.read(fill(tmp_path, *within(("1.png", "2.png"), *folders)))
+
+    @pytest.mark.parametrize("name", ["flowers/daisy", "flowers/deep/Daisy"])
+    def test_a_folder_named_like_another_class_is_a_question(self, tmp_path: Path, name: str) -> None:
+        fill(tmp_path, *within(("1.png", "2.png"), "daisy", "rose", name, "flowers/rose"))
+        said = r"'flowers' holds a folder '[dD]aisy', and 'daisy' is a class, too\. If .*move its images there"
+        with pytest.raises(ValueError, match=said):
+            tl.data.read(tmp_path)
+
+    @pytest.mark.parametrize(
+        "folders",
+        [
+            ("day1", "day2"),
+            ("2024-05-01", "2024-05-02"),
+            ("camera_a", "camera_b"),
+            ("p01", "p02"),
+            ("train", "test"),
+            ("deep",),
+            (".", "left", "right"),
+        ],
+    )
+    def test_folders_within_a_class_are_read(self, tmp_path: Path, folders: tuple[str, ...]) -> None:
+        places = [f"{name}/{folder}" for name in ("cat", "dog") for folder in folders]
+        own = tl.data.read(fill(tmp_path, *within(("1.png", "2.png"), *places)))
+        assert counts(own) == dict.fromkeys(("cat", "dog"), 2 * len(folders))
+
+    def test_a_doubled_class_folder_is_read(self, tmp_path: Path) -> None:
+        own = tl.data.read(fill(tmp_path, *within(("1.png", "2.png"), "cat/cat", "dog/dog")))
+        assert counts(own) == {"cat": 2, "dog": 2}
 
 
 class TestClasses:

@@ -140,6 +140,41 @@ class TestFolder:
         groups = tl.data.read(tmp_path, group="rene\u0301[0-9]").groups
         assert groups is not None and sorted(groups) == ["ren\u00e91", "ren\u00e91", "ren\u00e92", "ren\u00e93"]
 
+    @pytest.mark.parametrize(
+        ("pattern", "parts", "said"),
+        [
+            (r"(.+)_\d", ("train/", "test/"), r"'test/cat/p0' and 'train/cat/p0'|'test/cat/p0' and 'test/dog/p0'"),
+            (r"[^_]+", ("",), r"two groups, 'cat/p0' and 'dog/p0', .* If both are 'p0', catch that alone"),
+            (r"(t\w+/\w+/p\d)", ("train/", "test/"), r"'test/cat/p0' and 'train/cat/p0'"),
+        ],
+    )
+    def test_a_group_torn_by_folders_is_told(
+        self, tmp_path: Path, pattern: str, parts: tuple[str, ...], said: str
+    ) -> None:
+        for part in parts:
+            for name in ("cat/p0_1", "cat/p0_2", "dog/p0_1", "dog/p1_1"):
+                write(tmp_path / f"{part}{name}.png")
+        with pytest.raises(ValueError, match=rf"({said}).*without '/', as r'\(\[\^/_\]\+\)_\\d'"):
+            tl.data.read(tmp_path, group=pattern)
+        groups = tl.data.read(tmp_path, group=r"([^/_]+)_\d").groups
+        assert groups is not None and set(groups) == {"p0", "p1"}
+
+    @pytest.mark.parametrize(
+        ("pattern", "expected"),
+        [(r"\w+/p\d", ["a/p1", "a/p2", "b/p1", "b/p3"]), (r"(.+/x\d)", ["a/x1", "a/x2", "b/x3", "b/x4"])],
+    )
+    def test_a_class_folder_that_is_meant_stays(self, tmp_path: Path, pattern: str, expected: list[str]) -> None:
+        for name in ("a/p1-x1", "a/p2-x2", "b/p1-x3", "b/p3-x4"):
+            write(tmp_path / f"{name if 'p' in pattern else name.replace(name[2:5], '')}.png")
+        groups = tl.data.read(tmp_path, group=pattern).groups
+        assert groups is not None and groups.tolist() == expected
+
+    def test_no_group_is_offered_where_a_pattern_does_not_fit(self, tmp_path: Path) -> None:
+        for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+            write(tmp_path / name)
+        with pytest.raises(ValueError, match=r"or give no group \(None\) if nothing belongs together"):
+            tl.data.read(tmp_path, group=r"\w+/strip\d")
+
     def test_root_is_for_tables(self, tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"root='x' is for tables"):
             tl.data.read(tmp_path, root="x")
@@ -392,3 +427,22 @@ def test_what_is_no_set_is_refused_with_the_way_to_one(source: Any, cure: str) -
     for ask in (tl.data.survey, tl.data.file_names, lambda rows: tl.data.split(rows, 2, 2, 2, 0)):
         with pytest.raises(ValueError, match=cure):
             ask(source)
+
+
+class TestTold:
+    """What copies and groups tie is said when they leave too little to part."""
+
+    @pytest.mark.parametrize(
+        ("ties", "said"),
+        [
+            ([0] * 6, r"Groups and copies are kept together: 6 of 6 images are tied to others, up to 6 at once"),
+            ([0, 0, 0, 1, 2, 3], r"3 of 6 images are tied to others, up to 3 at once"),
+        ],
+    )
+    def test_ties_that_leave_too_little_are_told(self, ties: list[int], said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            tl.data.parts([0, 0, 0, 1, 1, 1], (0.5, 0.5), 0, ties)
+
+    def test_nothing_is_said_of_ties_where_there_are_none(self) -> None:
+        with pytest.raises(ValueError, match=r"2 parts need 2\. Collect more"):
+            tl.data.parts([0, 1, 1], (0.5, 0.5), 0)
