@@ -133,7 +133,7 @@ def test_a_file_is_a_picture_or_refused_by_name(content: bytes) -> None:
             assert "odd picture.png" in str(error)
             return
         assert picture.mode == "RGB" and min(picture.size) > 0
-        images = tl.data.ImageSet([path, path], [0, 1], ("a", "b"))
+        images = tl.data.ImageSet([path, path], [0, 0], ("a", "b"))
         facts = tl.data.survey(images)
         assert facts["width"].tolist() == [picture.width] * 2 and facts["copy_of"].tolist() == [0, 0]
 
