@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from torchvision.transforms import v2
 
 from tlhelpers.data._hub import HubError
 from tlhelpers.models import _sources
@@ -102,17 +101,15 @@ class Backbone(nn.Module):
         Raises:
             ValueError: when no step of the transform says it.
         """
-        for step in reversed(getattr(self.transform, "transforms", [])):
-            size = getattr(step, "size", None)
-            sides = {size} if isinstance(size, int) else set(size or ())
-            # One side of a Resize is the shorter one, and says nothing of the other.
-            whole = "Crop" in type(step).__name__ or (isinstance(size, Sequence) and len(size) == 2)
-            if whole and len(sides) == 1:
-                return int(sides.pop())
-        raise ValueError(
-            f"the transform of {self.name} has no step that makes images square; end it with CenterCrop(side), "
-            "or use models.preprocessing."
-        )
+        with torch.random.fork_rng(devices=[]):
+            made = [self.transform(Image.new("RGB", size)) for size in ((97, 64), (64, 150))]
+        shapes = {x.size if isinstance(x, Image.Image) else tuple(getattr(x, "shape", ()))[-2:] for x in made}
+        if len(shapes) != 1 or len(set(*shapes)) != 1 or len(*shapes) != 2:
+            raise ValueError(
+                f"the transform of {self.name} has no step that makes images square; end it with "
+                "CenterCrop(side), or use models.preprocessing."
+            )
+        return int(next(iter(shapes))[-1])
 
     @property
     def mean(self) -> torch.Tensor:
@@ -123,22 +120,55 @@ class Backbone(nn.Module):
         return torch.tensor(self._normalize.std)[:, None, None]
 
     @property
-    def _normalize(self) -> v2.Normalize:
-        for step in getattr(self.transform, "transforms", []):
-            if isinstance(step, v2.Normalize):
-                return step
-        raise ValueError(f"the transform of {self.name} has no step that normalizes; use models.preprocessing.")
+    def _normalize(self) -> Any:
+        found = [step for step in _steps_of(self.transform) if hasattr(step, "mean") and hasattr(step, "std")]
+        if len(found) != 1:
+            raise ValueError(
+                f"the transform of {self.name} has {len(found) or 'no'} step{'s' * (len(found) > 1)} that "
+                f"normalize{'s' * (len(found) < 2)}; use models.preprocessing."
+            )
+        return found[0]
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "transform":  # a plain attribute: torch would take one of its own for a part of the network
             self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
+            return
+        inner = self.__dict__.get("_modules", {}).get("net")
+        beside = inner is not None and isinstance(value, nn.Module) and name != "net"
+        if beside and (name == "head" or isinstance(getattr(inner, name, None), nn.Module)):
+            raise AttributeError(
+                f"a module put at net.{name} would stand beside the network, which would not use it; put it at "
+                f"net.net.{self._head if name == 'head' else name}, or call replace_head(num_classes)."
+            )
+        super().__setattr__(name, value)
+
+    def check_new_layers(self) -> None:
+        """Do nothing when the head is one linear layer and nothing else that can be trained.
+
+        Raises:
+            ValueError: when other layers were put before it, which are random: frozen, they would stay so.
+        """
+        place = self.net.get_submodule(self._head)
+        own = {id(p) for p in self.head.parameters()}
+        others = [name for name, p in place.named_parameters() if id(p) not in own]
+        if others:
+            raise ValueError(
+                f"net.{self._head} holds layers besides its last linear one, first {others[0]!r}, which count as "
+                "part of the body: frozen, they would stay as random as they are. Name the stages to freeze, "
+                f"freeze(net, [...]), of {', '.join(self.stages)}; or keep one linear layer there."
+            )
 
     def replace_head(self, num_classes: int) -> nn.Linear:
-        """Put a new linear layer of ``num_classes`` outputs, randomly drawn, in place of the head; return it."""
+        """Put a new linear layer of ``num_classes`` outputs, randomly drawn, in place of the head; return it.
+
+        Raises:
+            ValueError: when ``num_classes`` is no whole number of 1 or more.
+        """
+        if not _counts(num_classes):
+            raise ValueError(f"num_classes={num_classes!r}; a head needs one output or more, a whole number.")
         parent, _, leaf = self._head_name.rpartition(".")
-        head = nn.Linear(self.width, num_classes, device=self.head.weight.device)
+        old = self.head.weight
+        head = nn.Linear(self.width, int(num_classes), device=old.device, dtype=old.dtype)
         setattr(self.net.get_submodule(parent), leaf, head)
         return head
 
@@ -167,6 +197,14 @@ class Backbone(nn.Module):
         super().train(mode)
         keep_frozen(self)
         return self
+
+
+def _steps_of(transform: Any) -> Iterator[Any]:
+    inner = getattr(transform, "transforms", transform if isinstance(transform, nn.Sequential) else None)
+    if inner is None:
+        yield transform
+    for step in inner or []:
+        yield from _steps_of(step)
 
 
 @contextmanager
@@ -232,8 +270,9 @@ def load(
             any torchvision classifier. No other place is asked, and no code is downloaded.
         num_classes: outputs of a new head; ``None`` keeps that of the source task, such as ImageNet's 1,000.
         pretrained: weights of the source task, or the library's random initialization.
-        image_size: side of the input in pixels; ``None`` keeps that of the weights, which timm calls
-            ``input_size`` (not the larger ``test_input_size`` at which some score better). Where positions
+        image_size: side of the input in pixels, to which the shorter side of an image is scaled; ``None`` keeps
+            that of the weights, and their margin: 256 pixels scaled, 224 cut. timm calls it ``input_size`` (not
+            the larger ``test_input_size`` at which some score better). Where positions
             belong to one size, such as those of transformers, they are resampled for another.
         seed: of every random weight. PyTorch's own generator is seeded with it, too: seed again after loading
             where what follows draws from it.
@@ -245,7 +284,14 @@ def load(
         tlhelpers.data.HubError: when the weights must be downloaded and cannot be.
     """
     if num_classes is not None and not _counts(num_classes):
-        raise ValueError(f"num_classes={num_classes}; a head needs one output or more, a whole number.")
+        raise ValueError(f"num_classes={num_classes!r}; a head needs one output or more, a whole number.")
+    if not isinstance(pretrained, bool):
+        raise ValueError(
+            f"pretrained={pretrained!r}; True takes the library's default weights, False random ones. Load "
+            "others into net.net."
+        )
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
+        raise ValueError(f"seed={seed!r}; give a whole number.")
     if image_size is not None and not _counts(image_size):
         raise ValueError(f"image_size={image_size!r}; give the side in pixels, a whole number of 1 or more.")
     num_classes, image_size = (None if n is None else int(n) for n in (num_classes, image_size))

@@ -36,7 +36,10 @@ def freeze(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
 
     Raises:
         KeyError: when a name is no stage; the message lists those that are.
+        ValueError: without names, when layers of your own stand before the last one: they are random.
     """
+    if stages is None:
+        net.check_new_layers()
     return _set(net, stages, trained=False)
 
 
@@ -71,6 +74,7 @@ def unfreeze_from_top(net: Backbone, epoch: int, per_epoch: int = 1) -> list[str
     for name, number in (("epoch", epoch), ("per_epoch", per_epoch)):
         if number < 1:
             raise ValueError(f"{name}={number}; give 1 or more.")
+    net.check_new_layers()
     names = list(net.stages)
     count = min(1 + (epoch - 1) * per_epoch, len(names))
     trained, rest = names[-count:], names[:-count]

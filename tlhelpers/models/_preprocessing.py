@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torchvision.transforms import v2
@@ -45,6 +46,23 @@ class Resize(v2.Resize):
             getattr(Image.Resampling, self.interpolation.name, Image.Resampling.NEAREST),
             (first - left, 0, last - left, near.height) if wide else (0, first - left, near.width, last - left),
         )
+
+
+class Compose(v2.Compose):
+    """torchvision's ``Compose`` for pictures that are RGB or gray; any other would come out wrong."""
+
+    def forward(self, *inputs: Any) -> Any:
+        (image,) = inputs
+        if isinstance(image, Image.Image) and image.mode not in ("RGB", "L"):
+            raise ValueError(
+                f"the picture is of mode {image.mode!r}; open it with tl.data.open_rgb, or convert('RGB')."
+            )
+        if not isinstance(image, (Image.Image, torch.Tensor)):
+            raise ValueError(
+                f"a {type(image).__name__} is no picture of PIL; open its file with tl.data.open_rgb, or of an "
+                "array [H, W, 3] make one by Image.fromarray."
+            )
+        return super().forward(image)
 
 
 class Border(v2.Transform):
@@ -91,9 +109,19 @@ def preprocessing(
             fills the rest with ``mean``.
 
     Raises:
-        ValueError: when the interpolation or the crop mode is unknown.
+        ValueError: when the interpolation or the crop mode is unknown, a size is no whole number, or ``mean`` and
+            ``std`` are not three numbers each on the 0..1 scale.
     """
-    resize = resize or size
+    modes = [mode.value for mode in F.InterpolationMode] + ["random"]
+    if interpolation not in modes:
+        raise ValueError(f"interpolation={interpolation!r}; give one of {', '.join(modes)}.")
+    for what, side in (("size", size), ("resize", resize)):
+        if side is not None and (not isinstance(side, (int, np.integer)) or side < 1):
+            raise ValueError(f"{what}={side!r}; give a side in pixels, a whole number of 1 or more.")
+    mean, std = (tuple(float(v) for v in np.asarray(values, float).reshape(-1)) for values in (mean, std))
+    if len(mean) != 3 or len(std) != 3 or min(mean) < 0 or max(mean) > 1 or min(std) <= 0 or max(std) > 1:
+        raise ValueError(f"mean={mean} and std={std}; give three numbers each, on the 0..1 scale: divide by 255.")
+    size, resize = int(size), int(resize or size)
     mode = F.InterpolationMode("bilinear" if interpolation == "random" else interpolation)
     first: dict[str, v2.Transform] = {
         "center": Resize(resize, size, mode),
@@ -102,7 +130,7 @@ def preprocessing(
     }
     if crop_mode not in first:
         raise ValueError(f"crop_mode={crop_mode!r}; give one of {', '.join(first)}.")
-    return v2.Compose(
+    return Compose(
         [
             first[crop_mode],
             v2.CenterCrop(size),

@@ -113,6 +113,8 @@ def load_saved(folder: str | Path) -> tuple[Backbone, dict[str, Any]]:
             be), or the network cannot be built again as it was.
     """
     folder = Path(folder).expanduser()
+    if folder.name in (CARD, WEIGHTS) and not folder.is_dir():  # what save returned
+        folder = folder.parent
     for name in (CARD, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}; give the folder that save wrote.")

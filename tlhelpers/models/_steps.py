@@ -18,6 +18,8 @@ from torch import nn
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 
+from tlhelpers.models._preprocessing import Compose
+
 _RESIZE = ("size", "interpolation", "max_size", "antialias")
 _PAD = ("padding", "fill", "padding_mode")
 _PRESET = ("crop_size", "resize_size", "mean", "std", "interpolation", "antialias")
@@ -53,7 +55,7 @@ STEPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "tlhelpers.Resize": ("tlhelpers.models._preprocessing:Resize", ("size", "crop", "interpolation")),
     "tlhelpers.Border": ("tlhelpers.models._preprocessing:Border", ("longer", "side", "fill", "interpolation")),
 }
-_SERIES = (v2.Compose, v1.Compose, nn.Sequential)
+_SERIES = (Compose, v2.Compose, v1.Compose, nn.Sequential)
 _DRAWN = (
     "Random",
     "ColorJitter",
@@ -82,7 +84,7 @@ def made(steps: Sequence[dict[str, dict[str, Any]]]) -> v2.Compose:
     Raises:
         ValueError: naming the step that is unknown or has other arguments than it takes.
     """
-    return v2.Compose([_made(step) for step in steps])
+    return Compose([_made(step) for step in steps])
 
 
 def made_from_print(steps: Sequence[str]) -> v2.Compose:
@@ -91,7 +93,7 @@ def made_from_print(steps: Sequence[str]) -> v2.Compose:
     Raises:
         ValueError: naming the step that is unknown, or does not print so when it is made again.
     """
-    return v2.Compose([_made_from_print(step) for step in steps])
+    return Compose([_made_from_print(step) for step in steps])
 
 
 def one_line(step: object) -> str:

