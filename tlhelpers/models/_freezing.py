@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 from torch import nn
 
@@ -36,8 +37,10 @@ def freeze(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
 
     Raises:
         KeyError: when a name is no stage; the message lists those that are.
+        TypeError: when ``net`` is no ``Backbone``, or what names a stage is no string.
         ValueError: without names, when layers of your own stand before the last one: they are random.
     """
+    _check(net)
     if stages is None:
         net.check_new_layers()
     return _set(net, stages, trained=False)
@@ -51,6 +54,7 @@ def unfreeze(net: Backbone, stages: Iterable[str] | None = None) -> Backbone:
 
     Raises:
         KeyError: when a name is no stage; the message lists those that are.
+        TypeError: when ``net`` is no ``Backbone``, or what names a stage is no string.
     """
     return _set(net, stages, trained=True)
 
@@ -69,11 +73,14 @@ def unfreeze_from_top(net: Backbone, epoch: int, per_epoch: int = 1) -> list[str
         The names of the trained stages, from the pixels to the head.
 
     Raises:
-        ValueError: when ``epoch`` or ``per_epoch`` is below 1.
+        ValueError: when ``epoch`` or ``per_epoch`` is no whole number of 1 or more, or layers of your own stand
+            before the last one.
+        TypeError: when ``net`` is no ``Backbone``.
     """
+    _check(net)
     for name, number in (("epoch", epoch), ("per_epoch", per_epoch)):
-        if number < 1:
-            raise ValueError(f"{name}={number}; give 1 or more.")
+        if not isinstance(number, (int, np.integer)) or isinstance(number, bool) or number < 1:
+            raise ValueError(f"{name}={number!r}; give 1 or more, a whole number.")
     net.check_new_layers()
     names = list(net.stages)
     count = min(1 + (epoch - 1) * per_epoch, len(names))
@@ -92,14 +99,27 @@ def freeze_norms(net: Backbone, frozen: bool = True) -> Backbone:
     Returns:
         The same network.
     """
+    _check(net)
     net._norms_frozen = frozen
     net.train(net.training)
     return net
 
 
+def _check(net: object) -> None:
+    if not (hasattr(net, "check_new_layers") and hasattr(net, "stages")):
+        raise TypeError(f"a {type(net).__name__} has no stages; give the Backbone that load returned.")
+
+
 def _set(net: Backbone, stages: Iterable[str] | None, trained: bool) -> Backbone:
+    _check(net)
     if isinstance(stages, str):
         stages = [stages]
+    if stages is not None:
+        if isinstance(stages, bytes) or not isinstance(stages, Iterable):
+            raise TypeError(f"stages={stages!r}; give names, of {', '.join(net.stages)}.")
+        stages = list(stages)
+        if wrong := [name for name in stages if not isinstance(name, str)]:
+            raise TypeError(f"stages holds {wrong[0]!r}; give names, of {', '.join(net.stages)}.")
     if stages is None:
         stages = [name for name in net.stages if trained or name != "head"]
     for stage in [net.stage(name) for name in stages]:
@@ -116,6 +136,7 @@ def summary(net: Backbone) -> pd.DataFrame:
 
     The mode is ``eval``, ``train``, or ``mixed``; it is empty for a stage without BatchNorm.
     """
+    _check(net)
     rows = []
     for name, stage in net.stages.items():
         modes = {"train" if norm.training else "eval" for norm in stage.norms()}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 import torch
+from torch import nn
 
 import tlhelpers as tl
 from tlhelpers.models import Backbone
@@ -271,3 +272,32 @@ class TestUnfreezeFromTop:
     def test_a_count_below_one_is_named(self, tiny: Make, wrong: dict[str, int]) -> None:
         with pytest.raises(ValueError, match=r"epoch=0; give 1 or more"):
             tl.models.unfreeze_from_top(tiny(), **wrong)
+
+
+@pytest.fixture
+def small() -> tl.models.Backbone:
+    return tl.models.load("resnet18", 3, pretrained=False, image_size=32)
+
+
+@pytest.mark.parametrize("what", ["freeze", "unfreeze", "freeze_norms", "summary"])
+def test_a_plain_network_is_told(small: tl.models.Backbone, what: str) -> None:
+    for plain in (small.net, nn.DataParallel(small)):
+        with pytest.raises(TypeError, match=f"a {type(plain).__name__} has no stages; give the Backbone"):
+            getattr(tl.models, what)(plain)
+        with pytest.raises(TypeError, match="give the Backbone"):
+            tl.models.unfreeze_from_top(plain, 1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stages", [3, [3], b"layer1", ["layer1", None]])
+def test_stages_are_names(small: tl.models.Backbone, stages: object) -> None:
+    for change in (tl.models.freeze, tl.models.unfreeze):
+        with pytest.raises(TypeError, match="give names, of stem, layer1"):
+            change(small, stages)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [1.5, "1", None, True])
+def test_epochs_are_whole(small: tl.models.Backbone, number: object) -> None:
+    with pytest.raises(ValueError, match=r"^epoch=.*; give 1 or more, a whole number"):
+        tl.models.unfreeze_from_top(small, number)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"per_epoch=.*; give 1 or more, a whole number"):
+        tl.models.unfreeze_from_top(small, 1, number)  # type: ignore[arg-type]
