@@ -78,8 +78,8 @@ def _run(client: NotebookClient, chatter: IO[str]) -> None:
         client.execute(stderr=chatter)
     except CellExecutionError as error:
         raise ExecutionFailure(re.sub(r"\x1b\[[0-9;]*m", "", str(error))) from error
-    except AssertionError as error:
-        # On Ctrl-C nbclient stops the kernel and forgets it, and then misses it.
+    except (AssertionError, AttributeError) as error:
+        # On Ctrl-C nbclient stops the kernel and forgets it, and then misses it, here or there.
         if client.km is None:
             raise KeyboardInterrupt from error
         raise
