@@ -266,6 +266,8 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
     sizes = {"train": train, "val": val, "test": test}
     train, val, test = (_whole(part, size, "a number of images") for part, size in sizes.items())
     seed = _whole("seed", seed, "a number", 0)
+    if seed >= 2**32:  # scikit-learn's own limit
+        raise ValueError(f"seed={seed}: give a number below {2**32}.")
     for part, size in (("train", train), ("val", val), ("test", test)):
         if size < len(images.classes):
             raise ValueError(f"{part}={size}: a part needs at least one image of {len(images.classes)} classes.")

@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 from urllib.parse import unquote
@@ -48,6 +48,7 @@ class Table(NamedTuple):
         lines: where each row stands, counted as an editor does; for a DataFrame the number of the row from 0.
         unit: what ``lines`` counts: ``line`` or ``row``.
         separator: what stands between the cells of the file; nothing for a DataFrame.
+        hint: where a column may be that is not there, for messages.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Table(NamedTuple):
     lines: Sequence[int]
     unit: str
     separator: str = ""
+    hint: str = ""
 
     def column(self, name: str, note: str = "", *, free: bool = False) -> list[str]:
         """Return the cells of one column.
@@ -72,7 +74,7 @@ class Table(NamedTuple):
         if not count:
             raise ValueError(
                 f"{self.name} has no column {name!r}; it has {', '.join(map(repr, self.columns))}."
-                f"{near(name, self.columns)}{note}{self._headless()}"
+                f"{near(name, self.columns)}{note}{self._headless()}{self.hint}"
             )
         if count > 1:
             raise ValueError(f"{self.name} has {count} columns {name!r}; rename or delete all but one.")
@@ -276,13 +278,31 @@ def open_table(source: str | Path | pd.DataFrame, wanted: Sequence[str]) -> Tabl
             [_cell(value, name, row) for row, value in enumerate(source.iloc[:, at] if name in keep else [])]
             for at, name in enumerate(columns)
         ]
-        table = Table("the DataFrame", columns, cells, range(len(source)), "row")
+        in_index = [name for name in source.index.names if name is not None and clean(str(name)) in keep]
+        hint = f" {in_index[0]!r} is its index: give table.reset_index()." if in_index else ""
+        hint = hint or _one_hot(columns, [source.iloc[:100, at].astype(str) for at in range(len(columns))])
+        table = Table("the DataFrame", columns, cells, range(len(source)), "row", hint=hint)
     else:
         table = _read_csv(as_path(source), wanted)
+        table = table._replace(hint=_one_hot(table.columns, [cells[:100] for cells in table.cells]))
     if not len(table.lines):
         raise ValueError(f"{table.name} holds no row below its header.")
     _check_header_once(table)
     return table
+
+
+def _one_hot(columns: Sequence[str], cells: Sequence[Iterable[str]]) -> str:
+    """Return how to make a column of labels from one column a class, where the table seems to have such."""
+    numbers = {"0": 0, "0.0": 0, "False": 0, "1": 1, "1.0": 1, "True": 1}
+    kept = {name: [numbers.get(cell, -1) for cell in column] for name, column in zip(columns, cells, strict=True)}
+    hot = {name: column for name, column in kept.items() if column and min(column) >= 0}
+    if len(hot) < 2 or any(sum(row) != 1 for row in zip(*hot.values(), strict=True)):
+        return ""
+    names = list(hot)[:8]
+    return (
+        f" There is a column for each class, it seems: table['label'] = table[{names}].idxmax(axis=1) makes one, "
+        "with table = pd.read_csv(...)."
+    )
 
 
 def _check_header_once(table: Table) -> None:

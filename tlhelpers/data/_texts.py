@@ -19,7 +19,7 @@ from tlhelpers.profile import Profile
 TEXT_DOMAINS = tuple(_fetch.FILES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TextSet:
     """Texts with one label each, in the order that they come in.
 
@@ -54,6 +54,16 @@ class TextSet:
         object.__setattr__(self, "labels", _rows.class_numbers(labels, len(texts), classes, "texts"))
         object.__setattr__(self, "groups", groups)
         object.__setattr__(self, "classes", classes)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another set holds the same texts, labels and groups in the same order."""
+        if not isinstance(other, TextSet):
+            return NotImplemented
+        return (self.texts, self.classes) == (other.texts, other.classes) and all(
+            np.array_equal(*pair) for pair in ((self.labels, other.labels), (self.groups, other.groups))
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # it holds arrays
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -196,7 +206,9 @@ def split_texts(texts: TextSet, train: int, val: int, test: int, seed: int) -> T
         if not counts.all():
             rare = int(counts.argmin())
             everywhere = int((texts.labels == rare).sum())
-            cure = "ask for more" if everywhere > 2 else "find more, or leave the class out"
+            used = sum(map(len, parts)) == len(texts)
+            more = "take another seed, or find more" if used else "ask for more"
+            cure = more if everywhere > 2 else "find more, or leave the class out"
             raise ValueError(
                 f"{name}={len(part)} holds no text of the class {texts.classes[rare]!r}, of which there are "
                 f"{everywhere}; {cure}."
@@ -230,10 +242,14 @@ def _dealt(texts: TextSet, sizes: dict[str, int], seed: int) -> TextSplits:
         while len(part) < sizes[name]:
             bundle = next(queue, None)
             if bundle is None:
-                alike = "" if len(members) == len(first) else ", some of which share a text and stay together"
+                alike, cure = "", "ask for fewer"
+                if len(members) < len(first):
+                    shared = _most_shared(texts.texts, groups)
+                    alike = f", some of which share a text and stay together, most of all {shared[:60]!r}"
+                    cure = "leave that text out where it says nothing, or ask for fewer"
                 raise ValueError(
                     f"{asked} need more documents than the {len(first)} there are ({len(texts)} sentences)"
-                    f"{alike}; ask for fewer."
+                    f"{alike}; {cure}."
                 )
             part += members[bundle]
         parts[name] = part[: sizes[name]]
@@ -244,6 +260,14 @@ def _dealt(texts: TextSet, sizes: dict[str, int], seed: int) -> TextSplits:
 def plain(text: str) -> str:
     """Return a text as texts are compared: composed (NFC), each run of white space one space."""
     return " ".join(_rows.clean(text).split())
+
+
+def _most_shared(texts: Sequence[str], groups: np.ndarray) -> str:
+    """Return the text that stands in the most groups."""
+    holders: dict[str, set[int]] = {}
+    for text, group in zip(texts, groups.tolist(), strict=True):
+        holders.setdefault(plain(text), set()).add(group)
+    return max(holders, key=lambda text: len(holders[text]))
 
 
 def _same_text(texts: Sequence[str]) -> np.ndarray:

@@ -52,6 +52,8 @@ class Compose(v2.Compose):
     """torchvision's ``Compose`` for pictures that are RGB or gray; any other would come out wrong."""
 
     def forward(self, *inputs: Any) -> Any:
+        if len(inputs) != 1:
+            raise ValueError(f"{len(inputs)} pictures at once; give one.")
         (image,) = inputs
         if isinstance(image, Image.Image) and image.mode not in ("RGB", "L"):
             raise ValueError(
@@ -92,6 +94,7 @@ def preprocessing(
     interpolation: str = "bicubic",
     *,
     crop_mode: str = "center",
+    frame: bool = False,
 ) -> v2.Compose:
     """Return the steps from an RGB image to a normalized tensor ``[3, size, size]``.
 
@@ -107,6 +110,7 @@ def preprocessing(
         crop_mode: ``center`` gives the shorter side ``resize`` pixels, so that nothing is squashed; ``squash``
             gives them to both sides, so that nothing is cut off; ``border`` gives them to the longer side, and
             fills the rest with ``mean``.
+        frame: whether ``resize`` may be below ``size``, which leaves a black frame; a few weights had one.
 
     Raises:
         ValueError: when the interpolation or the crop mode is unknown, a size is no whole number, or ``mean`` and
@@ -119,8 +123,15 @@ def preprocessing(
         if side is not None and (not isinstance(side, (int, np.integer)) or side < 1):
             raise ValueError(f"{what}={side!r}; give a side in pixels, a whole number of 1 or more.")
     mean, std = (tuple(float(v) for v in np.asarray(values, float).reshape(-1)) for values in (mean, std))
-    if len(mean) != 3 or len(std) != 3 or min(mean) < 0 or max(mean) > 1 or min(std) <= 0 or max(std) > 1:
-        raise ValueError(f"mean={mean} and std={std}; give three numbers each, on the 0..1 scale: divide by 255.")
+    if len(mean) != 3 or len(std) != 3 or not np.isfinite([*mean, *std]).all():
+        raise ValueError(f"mean={mean} and std={std}; give three numbers each, one a channel.")
+    if min(mean) < 0 or max(mean) > 1 or min(std) <= 0 or max(std) > 1:
+        raise ValueError(f"mean={mean} and std={std}; give them on the 0..1 scale: divide by 255.")
+    if resize is not None and resize < size and crop_mode != "border" and not frame:
+        raise ValueError(
+            f"resize={resize} is below size={size}, which leaves a black frame around each picture; give "
+            f"{size} or more. For weights that were made so, say frame=True."
+        )
     size, resize = int(size), int(resize or size)
     mode = F.InterpolationMode("bilinear" if interpolation == "random" else interpolation)
     first: dict[str, v2.Transform] = {

@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -61,8 +62,13 @@ def save(folder: str | Path, net: Backbone, image_size: int | None, classes: Seq
             note; or an ``image_size`` that is not that of the transform.
         OSError: when the folder cannot be written.
     """
-    folder = Path(folder).expanduser()
+    folder = _as_folder(folder)
     net = _unwrapped(net)
+    if beside := [name for name in net._modules if name != "net"]:
+        raise ValueError(
+            f"net.{beside[0]} stands beside the network, net.net, and would be lost; put it into the network, or "
+            f"take it away: del net.{beside[0]}."
+        )
     names = _class_names(classes)
     plain_notes = _plain_notes(notes)
     steps = json.loads(json.dumps(_steps.written(net.transform), allow_nan=False))
@@ -112,9 +118,11 @@ def load_saved(folder: str | Path) -> tuple[Backbone, dict[str, Any]]:
         ValueError: when the weights are not those that the card names, the card was damaged or edited (notes may
             be), or the network cannot be built again as it was.
     """
-    folder = Path(folder).expanduser()
+    folder = _as_folder(folder)
     if folder.name in (CARD, WEIGHTS) and not folder.is_dir():  # what save returned
         folder = folder.parent
+    if folder.is_file():
+        raise FileNotFoundError(f"{folder} is a file; give the folder that save wrote.")
     for name in (CARD, WEIGHTS):
         if not (folder / name).is_file():
             raise FileNotFoundError(f"{folder} holds no {name}; give the folder that save wrote.")
@@ -142,6 +150,12 @@ def load_saved(folder: str | Path) -> tuple[Backbone, dict[str, Any]]:
         if not old:
             _check_as_saved(card, _same.answers(net, batch), _same.allowed(net, _same.OTHER_MACHINE), folder)
     return net.eval(), card
+
+
+def _as_folder(folder: object) -> Path:
+    if not isinstance(folder, (str, os.PathLike)):
+        raise ValueError(f"folder is a {type(folder).__name__}; give the path of a folder first, as text.")
+    return Path(folder).expanduser()
 
 
 def _fresh(card: Mapping[str, Any], batch: torch.Tensor) -> Backbone:
@@ -238,6 +252,8 @@ def _plain(value: Any, where: str) -> Any:
     """Return a note as JSON holds it."""
     if isinstance(value, (np.generic, np.ndarray, torch.Tensor)) and not _is_time(value):
         value = value.tolist()
+    elif isinstance(value, (range, pd.Index)):
+        value = list(value)
     if isinstance(value, float):
         if math.isinf(value):
             raise ValueError(f"the note {where} is {value!r}, which JSON cannot hold; give a number, or text.")
@@ -279,7 +295,7 @@ def _key(key: Any, where: str) -> str:
 
 
 def _is_time(value: Any) -> bool:
-    return getattr(getattr(value, "dtype", None), "kind", "") in "mMO" and not isinstance(value, torch.Tensor)
+    return getattr(getattr(value, "dtype", None), "kind", "") in "mM" and not isinstance(value, torch.Tensor)
 
 
 def _readable(value: Any, indent: str = "") -> str:

@@ -103,6 +103,7 @@ def _make_timm(
             None if image_size else math.floor(own / found["crop_pct"]),
             found["interpolation"],
             crop_mode=found["crop_mode"],
+            frame=True,
         ),
         side,
     )

@@ -916,3 +916,9 @@ class TestOnce:
         assert again == arrays and again.take(order) == arrays.take(order) and arrays.take(order) != arrays
         assert tl.data.split(arrays, 10, 4, 4, 0) == tl.data.split(arrays, 10, 4, 4, 0)
         assert tl.data.split(arrays, 10, 4, 4, 0) != tl.data.split(arrays, 10, 4, 4, 1) and arrays != [0]
+
+
+def test_a_seed_beyond_the_librarys_is_told() -> None:
+    images = ImageSet([np.full((4, 4), n, np.uint8) for n in range(12)], [0, 1] * 6, ("a", "b"))
+    with pytest.raises(ValueError, match="seed=4294967296: give a number below 4294967296"):
+        tl.data.split(images, 4, 4, 4, 2**32)

@@ -347,3 +347,20 @@ class TestDataFrame:
     def test_a_table_without_rows_is_told(self, frame: pd.DataFrame) -> None:
         with pytest.raises(ValueError, match="the DataFrame holds no row"):
             tl.data.read(frame[:0])
+
+
+@pytest.mark.parametrize("values", [["0", "1"], ["0.0", "1.0"]])
+def test_one_column_a_class_is_told(tmp_path: Path, values: list[str]) -> None:
+    off, on = values
+    (tmp_path / "l.csv").write_text(f"image,MEL,NV\na.png,{on},{off}\nb.png,{off},{on}\n")
+    cure = r"a column for each class, it seems: table\['label'\] = table\[\['MEL', 'NV'\]\].idxmax\(axis=1\)"
+    with pytest.raises(ValueError, match=f"no column 'label'.*{cure}"):
+        tl.data.read(tmp_path / "l.csv")
+    with pytest.raises(ValueError, match=cure):
+        tl.data.read(pd.read_csv(tmp_path / "l.csv"))
+
+
+def test_a_column_in_the_index_is_told() -> None:
+    frame = pd.DataFrame({"image": ["a.png", "b.png"], "label": ["x", "y"]}).set_index("image")
+    with pytest.raises(ValueError, match=r"no column 'image'.*'image' is its index: give table.reset_index\(\)"):
+        tl.data.read(frame)

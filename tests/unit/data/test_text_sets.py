@@ -457,3 +457,28 @@ class TestTable:
             tl.data.read_texts(path, group="who")
         with pytest.raises(ValueError, match="columns of their own"):
             tl.data.read_texts(path, group="text")
+
+
+class TestTold:
+    """What the parts lack is told with the cure that fits."""
+
+    def test_the_text_that_ties_everything_is_named(self) -> None:
+        texts = [text for i in range(12) for text in (f"s {i}", "See attached.")]
+        shared = tl.data.TextSet(texts, [i % 2 for i in range(12) for _ in (0, 1)], np.arange(24) // 2)
+        with pytest.raises(ValueError, match=r"most of all 'See attached\.'; leave that text out"):
+            tl.data.split_texts(shared, 6, 3, 3, 0)
+
+    def test_bad_luck_is_told_as_such(self) -> None:
+        rare = tl.data.TextSet([f"t{i}" for i in range(200)], [int(i < 6) for i in range(200)])
+        messages = set()
+        for seed in range(12):
+            try:
+                tl.data.split_texts(rare, 120, 40, 40, seed)
+            except ValueError as error:
+                messages.add(str(error).rpartition("; ")[2])
+        assert messages == {"take another seed, or find more."}
+
+    def test_sets_are_equal_by_what_they_hold(self) -> None:
+        one, other = (tl.data.TextSet(["a", "b"], [0, 1]) for _ in range(2))
+        assert one == other and one != tl.data.TextSet(["a", "c"], [0, 1]) and one != ["a", "b"]
+        assert one != tl.data.TextSet(["a", "b"], [0, 1], [0, 0])

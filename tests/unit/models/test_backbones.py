@@ -601,6 +601,8 @@ class TestByHand:
         [
             ({"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}, "divide by 255"),
             ({"mean": 0.5}, "three numbers each"),
+            ({"std": (0.5, float("nan"), 0.5)}, "three numbers each"),
+            ({"resize": 48}, "resize=48 is below size=64, which leaves a black frame.*frame=True"),
             ({"size": (64, 64)}, r"size=\(64, 64\); give a side"),
             ({"resize": 0.875}, r"resize=0\.875"),
             ({"interpolation": "cubic"}, "interpolation='cubic'; give one of nearest, .*bicubic"),

@@ -372,6 +372,7 @@ class TestAsTheWeightsDemand:
             int(config["input_size"][-1] // config["crop_pct"]),
             config["interpolation"],
             crop_mode=config["crop_mode"],
+            frame=True,
         )
         pixels = timm.data.create_transform(**config, is_training=False, normalize=False)(picture(size))
         cut = v2.Compose(ours.transforms[:2])(picture(size))
@@ -437,7 +438,8 @@ class TestStrips:
     def test_it_is_what_the_whole_strip_would_give_but_for_a_level(
         self, size: tuple[int, int], interpolation: str, resize: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        steps = tl.models.preprocessing(64, (0.5,) * 3, (0.5,) * 3, resize, interpolation).transforms[:2]
+        half = (0.5,) * 3
+        steps = tl.models.preprocessing(64, half, half, resize, interpolation, frame=True).transforms[:2]
         whole = np.asarray(v2.Compose(steps)(picture(size))).astype(int)
         monkeypatch.setattr(_preprocessing, "LARGEST", 0)
         middle = np.asarray(v2.Compose(steps)(picture(size))).astype(int)

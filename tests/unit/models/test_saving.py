@@ -831,3 +831,34 @@ class TestOlderCards:
 def test_a_copy_and_its_original_are_saved_alike(tmp_path: Path, net: Backbone) -> None:
     first = tl.models.save(tmp_path / "one", net, 8, CLASSES).read_text()
     assert first == tl.models.save(tmp_path / "two", deepcopy(net), 8, CLASSES).read_text()
+
+
+class TestDoor:
+    """What is no network, no folder, or lies beside the network is told."""
+
+    def test_a_module_beside_the_network_is_named(self, tmp_path: Path) -> None:
+        net = tl.models.load("resnet18", 2, pretrained=False, image_size=32)
+        net.extra = nn.Linear(2, 2)
+        with pytest.raises(ValueError, match=r"net\.extra stands beside the network, net\.net, and would be lost"):
+            tl.models.save(tmp_path / "m", net, None, ["a", "b"])
+
+    def test_other_things_are_named(self, tmp_path: Path) -> None:
+        net = tl.models.load("resnet18", 2, pretrained=False, image_size=32)
+        for folder, thing, message in (
+            (None, net, "folder is a NoneType"),
+            (net, tmp_path, "folder is a Backbone"),
+            (tmp_path, net.net, "net is a ResNet and no Backbone"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                tl.models.save(folder, thing, None, ["a", "b"])  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="folder is a NoneType"):
+            tl.models.load_saved(None)  # type: ignore[arg-type]
+        (tmp_path / "x.bin").write_bytes(b"")
+        with pytest.raises(FileNotFoundError, match=r"x\.bin is a file; give the folder that save wrote"):
+            tl.models.load_saved(tmp_path / "x.bin")
+
+    def test_the_path_of_the_card_serves(self, tmp_path: Path) -> None:
+        net = tl.models.load("resnet18", 2, pretrained=False, image_size=32)
+        path = tl.models.save(tmp_path / "m", net, None, ["a", "b"], rows=range(3), names=pd.Index(["x", "y"]))
+        _, card = tl.models.load_saved(path)
+        assert card["rows"] == [0, 1, 2] and card["names"] == ["x", "y"]
