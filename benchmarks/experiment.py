@@ -35,9 +35,11 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import tlhelpers as tl
+from benchmarks.protocol import Plan
 from tlhelpers._paths import book_folder  # private: readers of tables need neither, and two copies would part
 from tlhelpers.book._results import read
 from tlhelpers.profile import Profile
+from tlhelpers.stats import METRICS
 from tlhelpers.train import has_bf16
 from tools.reach import Reach
 
@@ -64,6 +66,8 @@ class Experiment:
         within: how closely.
         bf16: tells of a cell whether it computes in bfloat16 where the machine can.
         choose: gives the validation scores by which settings were chosen, for ``--choose``.
+        plan: what the protocol says of the table. Each run is held against it, and a row may hold ``items``: an
+            array ``[N]`` by name, the scores of single test items, which go into ``NAME.npz``.
 
     Raises:
         ValueError: when there is an experiment of that name.
@@ -77,6 +81,7 @@ class Experiment:
     within: float = 0.02
     bf16: Callable[[Cell], bool] | None = None
     choose: Callable[[Profile], object] | None = None
+    plan: Plan | None = None
 
     def __post_init__(self) -> None:
         if self.name in REGISTRY:
@@ -195,6 +200,7 @@ def make_note(experiment: Experiment, p: Profile, commit: str | None, diff: str 
         "precision": "fp32",
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "profile": p.name,
+        **({"protocol": experiment.plan.digest} if experiment.plan else {}),
         "command": f"python -m benchmarks {experiment.name}",
         "known": "row",
     }
@@ -244,6 +250,28 @@ def put(path: Path, cell: Cell, rows: Sequence[Row], note: Note) -> None:
         _write_notes(path, {key: value for key, value in (notes | {mark: note}).items() if key in used})
 
 
+def put_items(path: Path, cell: Cell, items: Mapping[str, np.ndarray]) -> None:
+    """Write the scores of single items of a cell beside its table, in place of those it had."""
+    archive = path.with_suffix(".npz")
+    key = items_key(cell)
+    with locked(archive):
+        held = {}
+        if archive.is_file():
+            with np.load(archive, allow_pickle=False) as file:
+                held = {name: file[name] for name in file.files if not name.startswith(f"{key}|")}
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        partial_path = archive.with_suffix(".npz.partial")
+        with partial_path.open("wb") as file:
+            arrays: dict[str, Any] = {**held, **{f"{key}|{name}": values for name, values in items.items()}}
+            np.savez_compressed(file, **arrays)
+        os.replace(partial_path, archive)
+
+
+def items_key(cell: Mapping[str, object]) -> str:
+    """Return the name of a cell in an archive of single items."""
+    return "|".join(f"{column}={text(value)}" for column, value in cell.items())
+
+
 def _write_notes(path: Path, notes: Mapping[str, Note]) -> None:
     partial_path = path.with_suffix(".json.partial")
     partial_path.write_text(json.dumps({"notes": notes}, indent=2) + "\n", encoding="utf-8")
@@ -259,9 +287,17 @@ def make(experiment: Experiment, p: Profile, note: Note, again: bool, cell: Cell
             return
         if not again and any(holds(row, cell) for row in experiment.stored()):
             return
+        if experiment.plan is not None:
+            experiment.plan.check(cell)
         start = time.perf_counter()
         result = experiment.run(p, **cell)
         rows = [result] if isinstance(result, dict) else list(result)
+        items = {} if experiment.plan is None else {k: v for row in rows for k, v in row.pop("items", {}).items()}
+        if experiment.plan is not None:
+            for row in rows:
+                experiment.plan.check_scores(cell, row, METRICS)
+        if items:
+            put_items(experiment.path, cell, items)
         seconds = (time.perf_counter() - start) / max(len(rows), 1)
         if experiment.bf16 is not None and experiment.bf16(cell) and has_bf16(p.device):
             note = note | {"precision": "bf16"}
@@ -322,6 +358,12 @@ def _over(work: Callable[[Cell], None], cells: Sequence[Cell], workers: int) -> 
 def _check_profile(experiment: Experiment, p: Profile) -> None:
     with locked(experiment.path):
         notes = read(experiment.path)[1] if experiment.path.is_file() else {}
+    planned = experiment.plan.digest if experiment.plan else None
+    if others := sorted({str(note.get("protocol")) for note in notes.values()} - {str(planned)}):
+        raise SystemExit(
+            f"{experiment.path.name} holds rows of protocol {others[0]}, and the protocol is {planned} now; move "
+            "the table, its notes and its archive away, and run all cells again."
+        )
     if others := sorted({note["profile"] for note in notes.values()} - {p.name}):
         raise SystemExit(
             f"{experiment.path.name} holds rows of profile {others[0]!r}, and this is profile {p.name!r}; "

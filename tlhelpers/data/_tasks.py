@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from importlib.resources import files
@@ -18,6 +19,8 @@ CROP_SIDE = 64
 """Pixels of the side of a crop."""
 PHOTOS = ("chelsea", "coffee", "astronaut", "rocket", "china", "flower")
 TEXTURES = ("brick", "grass", "gravel")
+CELLS_A_MODULE = 60
+MODULES = {"mono": 18, "poly": 26}
 
 
 @cache
@@ -120,6 +123,52 @@ def cell_kinds() -> np.ndarray:
     """Return ``mono`` or ``poly`` for every solar cell, ``[N]``, in the order of :func:`tlhelpers.data.load`."""
     table = Path(str(files("elpv_dataset"))) / "data" / "labels.csv"
     return np.genfromtxt(table, dtype=str)[:, 2]
+
+
+def cell_modules() -> np.ndarray:
+    """Return the solar module that each cell was cut from, ``[N]`` int64 from 0 to 43, in the order of ``load``.
+
+    ELPV does not say it, but its list goes module by module: cells of one kind stand in runs, and cut into pieces
+    of about 60 cells these make 44 modules, 18 of one crystal and 26 of many, as Deitsch et al. (2019) report.
+    Within a run of several modules an edge may be off by a cell or two. Cells of one module share its make, its
+    damage and its camera, so a split has to keep them together.
+
+    Raises:
+        ValueError: when the package lists other cells, or in another order, so that no module can be told.
+    """
+    return modules_of(cell_kinds(), _cell_names())
+
+
+def modules_of(kinds: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return what :func:`cell_modules` does, from the kind ``[N]`` and the file name of each cell, in their order.
+
+    Raises:
+        ValueError: as :func:`cell_modules`.
+    """
+    if list(names) != sorted(names) or len(names) != len(kinds):
+        raise ValueError(
+            f"the cells of elpv-dataset are not listed by name ({names[:2]}...), so their order tells no module. "
+            "The package has changed: install the version of requirements.lock."
+        )
+    edges = np.flatnonzero(kinds[1:] != kinds[:-1]) + 1
+    pieces = [
+        piece
+        for run in np.split(np.arange(len(kinds)), edges)
+        for piece in np.array_split(run, max(1, round(len(run) / CELLS_A_MODULE)))
+    ]
+    found = Counter(str(kinds[piece[0]]) for piece in pieces)
+    if found != MODULES or min(map(len, pieces)) < 48 or max(map(len, pieces)) > 72:
+        raise ValueError(
+            f"the order of elpv-dataset gives {found['mono']} modules of one crystal and {found['poly']} of many, "
+            f"of {min(map(len, pieces))} to {max(map(len, pieces))} cells; published are {MODULES['mono']} and "
+            f"{MODULES['poly']}, of 48 to 72. The package has changed: install the version of requirements.lock."
+        )
+    return np.repeat(np.arange(len(pieces)), [len(piece) for piece in pieces])
+
+
+def _cell_names() -> list[str]:
+    table = Path(str(files("elpv_dataset"))) / "data" / "labels.csv"
+    return np.genfromtxt(table, dtype=str)[:, 0].tolist()
 
 
 def cells(question: str, seed: int, sizes: Sizes = SIZES) -> Splits:

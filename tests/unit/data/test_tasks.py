@@ -202,3 +202,27 @@ def test_a_photo_is_read_once_and_nobody_can_change_it(name: str) -> None:
     assert pixels is tl.data.photo(name)
     with pytest.raises(ValueError, match="read-only"):
         pixels[0] = 0
+
+
+class TestModulesOfTheCells:
+    def test_there_are_as_many_of_each_kind_as_were_published(self) -> None:
+        modules, kinds = tl.data.cell_modules(), tl.data.cell_kinds()
+        assert len(modules) == len(kinds) == 2624 and modules[0] == 0 and modules[-1] == 43
+        assert (np.diff(modules) >= 0).all() and (np.diff(modules) <= 1).all()
+        of_kind = {kind: len(np.unique(modules[kinds == kind])) for kind in ("mono", "poly")}
+        assert of_kind == {"mono": 18, "poly": 26}
+        assert all(len(np.unique(kinds[modules == module])) == 1 for module in range(44))
+
+    def test_small_and_large_modules_stand_alone(self) -> None:
+        assert np.bincount(tl.data.cell_modules())[[0, 36, 40]].tolist() == [60, 72, 48]
+
+    def test_another_order_or_number_of_cells_is_refused(self) -> None:
+        kinds = tl.data.cell_kinds()
+        names = [f"images/cell{number:04d}.png" for number in range(1, len(kinds) + 1)]
+        _tasks.modules_of(kinds, names)
+        with pytest.raises(ValueError, match="not listed by name"):
+            _tasks.modules_of(kinds, names[::-1])
+        with pytest.raises(ValueError, match="published are 18 and 26"):
+            _tasks.modules_of(kinds[100:], names[100:])  # some modules are gone
+        with pytest.raises(ValueError, match="The package has changed"):
+            _tasks.modules_of(np.random.default_rng(0).permutation(kinds), names)
