@@ -102,6 +102,16 @@ def test_every_figure_has_a_caption_a_name_and_alt_text(source: Path) -> None:
         assert figure["name"].startswith(f"fig-{source.stem[:2]}-")
 
 
+@each_page
+def test_a_score_is_not_typed_into_the_description_of_a_figure(source: Path) -> None:
+    """Axis ends and settings may stand there: the code of the page names them."""
+    text = "\n".join(cell.source for cell in cells(source, "code"))
+    for cell in cells(source, "code"):
+        alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+        typed = re.findall(r"\d+\.\d+|\d+(?=%)", alt)
+        assert [number for number in typed if number not in text] == [], alt
+
+
 @each_chapter
 def test_states_claims_and_shows_its_quiz(source: Path) -> None:
     number, text = source.stem[:2], "\n".join(cell.source for cell in cells(source, "code"))

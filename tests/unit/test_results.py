@@ -157,6 +157,27 @@ class TestCard:
         assert linked is not None and f'<a href="how.html">{_render.MADE}</a>' in linked["text/html"]
 
     @pytest.mark.parametrize(
+        ("seconds", "text"),
+        [
+            (["29"], "less than a minute"),
+            (["31"], "1 minute"),
+            (["40", "49"], "1 minute"),
+            (["40", "", "51"], "2 minutes"),
+            (["60000"], "1,000 minutes"),
+            ([""], "time not noted"),
+        ],
+    )
+    def test_minutes_are_counted_as_people_do(self, folder: Path, seconds: list[str], text: str) -> None:
+        rows = [f"frozen,100,{seed},0.8,0.001,{time},00000001" for seed, time in enumerate(seconds)]
+        write(folder, [LINES[0], *rows], {"00000001": NOTE})
+        assert _results.facts("tried")["Computing"] == text
+
+    def test_a_single_row_of_a_single_seed_is_told_as_one(self, folder: Path, shown: list[Any]) -> None:
+        write(folder, LINES[:2], {"00000001": NOTE})
+        _results.card("tried")
+        assert "tried (1 row, seed 0, " in shown[0][0]["text/html"]
+
+    @pytest.mark.parametrize(
         ("numbers", "text"),
         [
             ([0], "0"),

@@ -175,7 +175,8 @@ def card_text(tables: dict[str, dict[str, str]]) -> str:
 
 def _stored(tables: dict[str, dict[str, str]]) -> str:
     brief = (
-        f"{name} ({facts['Rows']} rows, seeds {facts['Seeds']}, {facts['Computing']}, code {facts['Code']})"
+        f"{name} ({facts['Rows']} row{'s' * (facts['Rows'] != '1')}, "
+        f"seed{'s' * (not facts['Seeds'].isdigit())} {facts['Seeds']}, {facts['Computing']}, code {facts['Code']})"
         for name, facts in tables.items()
     )
     return f"Stored runs: {'; '.join(brief)}."

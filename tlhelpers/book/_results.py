@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,7 +129,7 @@ def facts(name: str) -> dict[str, str]:
     """Return what is known of a stored table, by heading, for a card; errors as for :func:`results`."""
     rows, notes = read(_path(name))
     used = [notes[key] for key in dict.fromkeys(row["note"] for row in rows)]
-    seconds = sum(float(row.get("seconds") or 0) for row in rows)
+    seconds = [float(row["seconds"]) for row in rows if row.get("seconds")]
 
     def told(field: str) -> str:
         values = dict.fromkeys(note.get(field) for note in used)
@@ -145,7 +145,7 @@ def facts(name: str) -> dict[str, str]:
     return {
         "Rows": f"{len(rows):,}",
         "Seeds": _ranges({int(row["seed"]) for row in rows}),
-        "Computing": f"{round(seconds / 60)} minutes",
+        "Computing": _minutes(seconds),
         "Code": ", ".join(codes),
         "Command": told("command"),
         "Machine": "; ".join(
@@ -154,6 +154,14 @@ def facts(name: str) -> dict[str, str]:
         "Packages": f"Python {told('python')}, {', '.join(packages)}; profile {told('profile')}",
         "Noted": "with each row" if whole else "by the last run that wrote to the table; earlier rows may differ",
     }
+
+
+def _minutes(seconds: Sequence[float]) -> str:
+    """Write a sum of times as people do: ``less than a minute``, ``1 minute``, ``1,240 minutes``."""
+    if not seconds:
+        return "time not noted"
+    whole = round(sum(seconds) / 60)
+    return f"{whole:,} minute{'s' * (whole != 1)}" if whole else "less than a minute"
 
 
 def _ranges(numbers: Iterable[int]) -> str:

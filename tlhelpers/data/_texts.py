@@ -149,7 +149,7 @@ def _named_groups(groups: Iterable[Any]) -> np.ndarray:
 
 
 class TextSplits(NamedTuple):
-    """Three parts that share no document: learn on ``train``, choose on ``val``, report on ``test``."""
+    """Three parts that share no group and no text: learn on ``train``, choose on ``val``, report on ``test``."""
 
     train: TextSet
     val: TextSet
@@ -160,7 +160,9 @@ def load_texts(domain: str) -> TextSet:
     """Return the sentences of one of :data:`TEXT_DOMAINS` with a clearly negative (0) or positive (1) mean rating.
 
     Twenty people rated each sentence from -4 to 4; a mean nearer to zero than 0.5 is left out, and so is a
-    sentence that stood before.
+    sentence that stood before. The groups of products and editorials are their documents. Movie sentences and
+    tweets name no review or author: each is a group of its own, and a split cannot keep those of one review
+    together.
 
     Raises:
         ValueError: when there is no such domain.
@@ -191,10 +193,10 @@ def _rated(domain: str) -> TextSet:
 
 
 def split_texts(texts: TextSet, train: int, val: int, test: int, seed: int) -> TextSplits:
-    """Divide texts into parts of the given sizes such that no document, and no text, lies in two of them.
+    """Divide texts into parts of the given sizes such that no group, and no text, lies in two of them.
 
-    Documents are dealt out in random order until a part is full; what a last document has too much is
-    dropped. Documents that share a text (the same but for spaces) are dealt out as one.
+    Groups, such as documents, are dealt out in random order until a part is full; what a last one has too much is
+    dropped. Groups that share a text (the same but for spaces) are dealt out as one.
 
     Raises:
         ValueError: when a size is no whole number or ``seed`` none from 0 on, a part is empty or lacks a class,

@@ -1,7 +1,7 @@
 """A pretrained text encoder, and what it makes of sentences.
 
-MiniLM (Wang et al. 2020) was trained on sentence pairs as in Reimers & Gurevych (2019), SBERT; it comes with a
-Python package. Other encoders come from the Hugging Face hub.
+MiniLM-L6 keeps every second layer of MiniLM (Wang et al. 2020), which was then trained on sentence pairs as in
+Reimers & Gurevych (2019), SBERT; it comes with a Python package. Other encoders come from the Hugging Face hub.
 """
 
 from __future__ import annotations

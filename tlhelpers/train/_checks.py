@@ -44,6 +44,8 @@ from tlhelpers.train._guards import optimizer_fault, still_fault
 
 Wanted = tuple[Any, Any] | None
 P = ParamSpec("P")
+FEW = 30
+"""Images of a part below which labels that are right look shuffled too often."""
 
 
 @dataclass(frozen=True)
@@ -315,7 +317,17 @@ def check_copies(x: torch.Tensor, other: torch.Tensor, threshold: float = 0.999)
 def check_labels_fit(net: nn.Module, train: Part, held: Part, k: int = 5) -> list[Finding]:
     """Ask whether images that look alike to ``net`` share their labels more often than shuffled labels would.
 
-    Where either part has one class or one image only, there is nothing to ask.
+    The ``k`` training images nearest to each held-out one must agree with it by 2 standard deviations more than
+    after a shuffle of the held-out labels, and than after one of the training labels. About 3 in 100 shuffled
+    lists pass all the same. Agreement 3 standard deviations *below* both tells of classes in another order; where
+    either part has fewer than 30 images, nothing else is told. Where one has a single class, there is nothing to
+    ask.
+
+    Right labels fail where images are few, and where features say little of them. Measured on nine packaged tasks,
+    24 splits each, EfficientNet-Lite0 at 64 pixels, 100 training images: no false alarm with 100 or 200 held-out
+    images (eight tasks; there are few faces), 1 in 100 with 50, 3 in 100 with 30. All of these were solar cells, a
+    quarter of their splits with 30. With 30 images in both parts it is 11 in 100. A tenth task, how a photograph
+    was turned, which these features hardly show, failed in 20 of 24 splits even with 200.
     """
     (x, y), (x_held, y_held) = (_matched(*part) for part in (train, held))
     if len(y.unique()) < 2 or len(y_held.unique()) < 2:
@@ -323,16 +335,32 @@ def check_labels_fit(net: nn.Module, train: Part, held: Part, k: int = 5) -> lis
     a, b = _features(net, x), _features(net, x_held)
     mean, std = a.mean(dim=0), a.std(dim=0).clamp_min(1e-6)
     a, b = (nn.functional.normalize((f - mean) / std, dim=1) for f in (a, b))
-    near = y[(b @ a.T).topk(min(k, len(a)), dim=1).indices]
+    near = (b @ a.T).topk(min(k, len(a)), dim=1).indices
     rng = torch.Generator().manual_seed(0)
-    shuffled = [y_held[torch.randperm(len(y_held), generator=rng)] for _ in range(200)]
-    chance = torch.stack([(near == labels[:, None]).double().mean() for labels in shuffled])
-    share = (near == y_held[:, None]).double().mean()
-    z = ((share - chance.mean()) / chance.std().clamp_min(1e-9)).item()
+    chance = torch.stack([_agreement(near, y, mixed) for mixed in _shuffled(y_held, rng)])
+    # Neighbors are shared: a few training images decide for many held-out ones, which the shuffle above overlooks.
+    of_train = torch.stack([_agreement(near, mixed, y_held) for mixed in _shuffled(y, rng)])
+    share = _agreement(near, y, y_held)
+    z = [((share - null.mean()) / null.std().clamp_min(1e-9)).item() for null in (chance, of_train)]
     what = f"similar images share the label in {share:.0%} of the cases, shuffled labels in {chance.mean():.0%}."
-    swapped = "That is less than chance: is a class called 0 here and 1 there? Compare class_to_idx."
-    shifted = "Look at ten images with their labels: is the list off by one?"
-    return _unless(z > 2, "labels_fit", what, swapped if z < -4 else shifted)
+    if max(z) < -3:
+        swapped = "That is less than chance: is a class called 0 here and 1 there? Compare class_to_idx."
+        return [Finding("labels_fit", what, swapped)]
+    shifted = (
+        "Look at ten images with their labels: is the list off by one? If they are right, the network sees too "
+        "little of these classes, or there are too few images to tell."
+    )
+    return _unless(min(z) > 2 or min(len(y), len(y_held)) < FEW, "labels_fit", what, shifted)
+
+
+def _agreement(near: torch.Tensor, y: torch.Tensor, y_held: torch.Tensor) -> torch.Tensor:
+    """Return the share of neighbors, ``[N, k]`` of training images, that have the label of a held-out image."""
+    return (y[near] == y_held[:, None]).double().mean()
+
+
+def _shuffled(y: torch.Tensor, rng: torch.Generator, times: int = 200) -> Iterator[torch.Tensor]:
+    for _ in range(times):
+        yield y[torch.randperm(len(y), generator=rng)]
 
 
 def check_frozen_norms(net: nn.Module) -> list[Finding]:

@@ -39,6 +39,17 @@ def test_the_four_domains_have_the_sizes_that_the_book_tells() -> None:
         assert set(tl.data.load_texts(domain).labels.tolist()) == {0, 1}
 
 
+@pytest.mark.parametrize(("domain", "documents"), [("products", 298), ("editorials", 497)])
+def test_a_group_is_a_document_where_the_collection_numbers_them(domain: str, documents: int) -> None:
+    assert len(np.unique(tl.data.load_texts(domain).groups)) == documents
+
+
+@pytest.mark.parametrize("domain", ["movies", "tweets"])
+def test_movie_sentences_and_tweets_have_no_group_but_themselves(domain: str) -> None:
+    texts = tl.data.load_texts(domain)
+    assert len(np.unique(texts.groups)) == len(texts)
+
+
 def test_no_caller_can_spoil_the_sentences_for_another() -> None:
     first = tl.data.load_texts("movies")
     first.labels[:] = 0

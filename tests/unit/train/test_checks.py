@@ -202,6 +202,52 @@ class TestLabels:
         assert "off by one" in shifted.fix
 
 
+def clusters(count: int, gap: float, seed: int, groups: int = 2) -> Pair:
+    """Return features ``[N, 8]`` around a center a group, ``gap`` from the origin, and the groups' numbers."""
+    generator = torch.Generator().manual_seed(seed)
+    group = torch.arange(count) % groups
+    return torch.randn(count, 8, generator=generator) + gap * torch.eye(8)[group], group
+
+
+class TestFalseAlarmsOfLabelsFit:
+    """How often right labels fail, and shuffled ones pass; an identity stands for the network."""
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(8, 2))
+
+    def found(self, train: Pair, held: Pair) -> list[tl.train.Finding]:
+        return tl.train.check_labels_fit(self.net, train, held)
+
+    @pytest.mark.parametrize(("gap", "most"), [(3.0, 0), (1.5, 2)])
+    def test_right_labels_of_classes_that_features_show_pass(self, gap: float, most: int) -> None:
+        alarms = [bool(self.found(clusters(100, gap, s), clusters(50, gap, 100 + s))) for s in range(40)]
+        assert sum(alarms) <= most
+
+    def test_right_labels_that_features_do_not_show_fail(self) -> None:
+        alarms = [bool(self.found(clusters(100, 0, s), clusters(50, 0, 100 + s))) for s in range(40)]
+        assert sum(alarms) >= 36
+
+    @pytest.mark.parametrize("part", ["train", "held"])
+    def test_shuffled_labels_fail_though_many_images_share_their_neighbors(self, part: str) -> None:
+        passed = 0
+        for seed in range(40):
+            train, held = clusters(100, 9, seed, groups=4), clusters(100, 9, 100 + seed, groups=4)
+            train, held = (train[0], train[1] % 2), (held[0], held[1] % 2)
+            order = torch.randperm(100, generator=torch.Generator().manual_seed(seed))
+            pair = {"train": train, "held": held}
+            pair[part] = (pair[part][0], pair[part][1][order])
+            passed += not self.found(pair["train"], pair["held"])
+        assert passed <= 5
+
+    @pytest.mark.parametrize(("few", "many"), [(29, 100), (100, 29)])
+    def test_of_few_images_only_swapped_classes_are_told(self, few: int, many: int) -> None:
+        for seed in range(10):
+            train, held = clusters(few, 0, seed), clusters(many, 0, 100 + seed)
+            assert self.found(train, held) == []
+        (x, y), held = clusters(few, 4, 0), clusters(many, 4, 100)
+        (swapped,) = self.found((x, 1 - y), held)
+        assert "class_to_idx" in swapped.fix and self.found((x, y), held) == []
+
+
 class TestCopies:
     def test_other_images_pass(self, train: Pair, val: Pair) -> None:
         assert tl.train.check_copies(train[0], val[0]) == []
