@@ -141,7 +141,7 @@ class TestCoverage:
         room = 2.5 * np.sqrt(0.05 * 0.95 / samples)  # what the number of samples leaves open
         assert 0.93 - room <= found <= 0.97 + room, (found, rival)
         if training < 0.1:
-            assert rival < 0.93 - room, (found, rival)
+            assert rival < min(0.93, found - 0.02), (found, rival)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("common", [0.5, 1.0])
@@ -152,7 +152,7 @@ class TestCoverage:
         assert blind < 0.75, blind
         told, _ = coverage(*conditions, common=common, shared=0.62 * common)
         bound, _ = coverage(*conditions, common=common, shared=0.62)
-        # All that is known of the pool's own luck is how far 9 runs differ: a little short where it is all there is.
+        # Where the pool's own luck is all there is, 9 runs leave its size uncertain: a little short.
         assert 0.90 <= told <= 0.98 and bound >= told, (told, bound)
 
     def test_the_error_has_the_size_that_samples_show_and_drawing_both_doubles_its_square(self) -> None:
