@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from scipy import optimize, special, stats
 from sklearn import metrics
 from tqdm.auto import tqdm
 
-from tlhelpers import _rows
+from tlhelpers import _crossed, _rows
 
 METRICS = ("accuracy", "balanced_accuracy", "auroc")
 #: Independent images that an interval over test images needs. With fewer, in simulations (accuracy 0.7, level
@@ -88,12 +88,19 @@ class Interval:
         return {"holds": more, "fails": less, "open": same}[self.verdict]
 
     def equivalence(self, margin: float) -> str:
-        """Whether a difference is too small to matter: ``inside`` a margin, ``fails`` beyond it, else ``open``."""
+        """Whether a difference is too small to matter: ``inside`` a margin, ``fails`` beyond it, else ``open``.
+
+        ``inside`` is :meth:`within`, so it says more than "not measurably different", which is ``open`` where few
+        runs leave the interval wide.
+        """
         beyond = self.low > margin or self.high < -margin
         return "inside" if self.within(margin) else "fails" if beyond else "open"
 
     def within(self, margin: float) -> bool:
         """Return whether the whole interval lies inside ``margin`` around zero, which shows equivalence.
+
+        That is the test of two one-sided hypotheses (TOST, Schuirmann 1987), each at half of what the interval
+        leaves out: 2.5% for one of 95%. It is stricter than the usual 5% each, which an interval of 90% gives.
 
         Raises:
             ValueError: when the margin is not positive.
@@ -232,6 +239,96 @@ def paired(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray, lev
     else:
         p = float(stats.ttest_1samp(difference, 0.0).pvalue)
     return replace(interval(difference, level), p=p)
+
+
+class Run(NamedTuple):
+    """What one training, or two on the same split, gave for the ``n`` items that it was tested on.
+
+    ``labels [n]`` are 1 for the positive class and 0 else; for accuracy they are not looked at. ``a [n]`` are the
+    scores of an arm: for AUROC the chance of the positive class, for accuracy 1 where the answer was right and 0
+    where it was wrong. ``b [n]`` are those of the arm that it is compared with, or ``None``. ``groups [n]`` say
+    what belongs together, such as the module of a cell; a name means the same group in every run. Where each item
+    stands alone, give its own name.
+    """
+
+    labels: Any
+    a: Any
+    b: Any | None
+    groups: Any
+
+
+def crossed(runs: Iterable[Run], metric: str = "auroc", level: float = 0.95, *, shared: float = 0.0) -> Interval:
+    """Return the mean over runs of ``a - b``, or of ``a``; its interval holds for new groups and trainings.
+
+    Runs that test items of one pool are no independent samples of what other items would give: :func:`paired` sees
+    the luck of the training, and that of the pool only in part. Here groups and runs are crossed, each with a
+    spread of its own. The variance of the mean is that over runs, plus that over groups, minus that over their
+    cells, which both have counted (Cameron, Gelbach & Miller 2011); for AUROC of the placement values of DeLong et
+    al. (1988), summed by group as Obuchowski (1997) does. It is never below the part of the groups: what the items
+    imply for networks that are held fixed. The quantile is that of t, with the degrees of freedom of Satterthwaite
+    (1946).
+
+    In simulations with 9 runs on 30 groups and with 8 runs on 2,000 single items, intervals of 95% around a
+    difference held the truth in 94 to 97 of 100 samples, :func:`paired` in 78 to 96. The pigeonhole bootstrap,
+    which draws runs and groups (McCullagh 2000; Owen 2007), counts the noise of a cell three times: 91 to 100.
+
+    One thing no formula sees: what all runs learn from data that they share. Where that decides which arm is
+    ahead, the interval is far too short. ``shared`` makes up for it, as Nadeau & Bengio (2003) do.
+
+    Args:
+        runs: one :class:`Run` a split; two or more, from any number of regroupings.
+        metric: ``auroc`` or ``accuracy``.
+        shared: how much two runs are alike for the training items they share. The mean share of its training items
+            that a run has in common with another is an upper bound. 0 takes the trainings for independent.
+
+    Returns:
+        Interval with ``n`` runs, and ``p`` where there is a ``b``. For one arm it is symmetric in log odds, so it
+        stays in [0, 1]. Without ends where a class of a run lies in one group, or nothing differs at all.
+
+    Raises:
+        ValueError: naming the run, when there are fewer than two, lengths differ, one tests a single group or (for
+            AUROC) a single class, a group is missing, a score is not finite or (for accuracy) outside [0, 1].
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"level={level}; give a share between 0 and 1, such as 0.95.")
+    rows = _rows.in_order(runs, "runs")
+    error = _crossed.error(rows, metric, shared)
+    mean, count = float(error.scores.mean()), len(rows)
+    if error.why:
+        return Interval(mean, math.nan, math.nan, count, why=error.why)
+    half = float(stats.t.ppf((1 + level) / 2, error.freedom)) * error.size
+    if rows[0][2] is not None:
+        p = float(2 * stats.t.sf(abs(mean) / error.size, error.freedom))
+        return Interval(mean, mean - half, mean + half, count, p)
+    if not 0 < mean < 1:
+        return Interval(mean, math.nan, math.nan, count, why=f"all runs score {mean:.0f}")
+    odds, half = special.logit(mean), half / (mean * (1 - mean))
+    return Interval(mean, float(special.expit(odds - half)), float(special.expit(odds + half)), count)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Return p values that account for how many questions were asked, by name and in the order given.
+
+    Below 0.05 they are together wrong in at most 5 of 100 cases where nothing differs, whatever the questions have
+    to do with each other (Holm 1979): the smallest is multiplied by their number, the next by one less, and none
+    falls below the one before.
+
+    Raises:
+        ValueError: when there are none, or one is missing or outside [0, 1].
+    """
+    if not p_values:
+        raise ValueError("got no p values; give one a question, by name.")
+    for name, p in p_values.items():
+        if p is None or not 0 <= p <= 1:
+            raise ValueError(
+                f"the p value of {name!r} is {p}; give a number from 0 to 1. A question without an answer has "
+                "p = 1: to leave it out would make the others look better."
+            )
+    adjusted, largest, count = {}, 0.0, len(p_values)
+    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        largest = max(largest, min((count - rank) * float(p_values[name]), 1.0))
+        adjusted[name] = largest
+    return {name: adjusted[name] for name in p_values}
 
 
 def score_intervals(

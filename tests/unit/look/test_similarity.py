@@ -283,6 +283,34 @@ class TestRankCorrelation:
         assert many.mean in many and few.mean in few
         assert many.high - many.low < few.high - few.low
 
+    def test_the_interval_is_worked_out_by_hand(self) -> None:
+        # Two swaps of neighbors cost 12 / 990 each: 1 - 6 * 4 / 990. Its z is atanh(0.9758) = 2.2003, its error
+        # the root of (1 + 0.9758^2 / 2) / 7 = 0.2109, or 0.4592: 2.2003 -+ 1.96 * 0.4592.
+        b = np.array([2, 1, 3, 4, 6, 5, 7, 8, 9, 10.0])
+        found = tl.look.rank_correlation(np.arange(10), b)
+        assert found.mean == pytest.approx(1 - 24 / 990)
+        assert (found.low, found.high) == pytest.approx((np.tanh(1.3003), np.tanh(3.1003)), abs=1e-4)
+
+    @pytest.mark.parametrize(("n", "least"), [(4, -0.7), (13, 0.95)])
+    def test_a_perfect_order_of_a_few_is_no_certainty(self, n: int, least: float) -> None:
+        found, other = (tl.look.rank_correlation(np.arange(n), sign * np.arange(n)) for sign in (1, -1))
+        assert found.high == found.mean == pytest.approx(1) and least < found.low < 0.99
+        assert (other.low, other.high) == pytest.approx((-found.high, -found.low))
+
+    @pytest.mark.parametrize("n", [9, 13, 30])
+    def test_the_interval_holds_the_truth_as_often_as_it_says(self, n: int) -> None:
+        own = np.random.default_rng(0)
+        for rho in (0.0, 0.5, 0.8):
+            truth = 6 / np.pi * np.arcsin(rho / 2)  # Spearman's, of two normal variables (Pearson 1907)
+            held = 0
+            for _ in range(1000):
+                a = own.normal(size=n)
+                b = rho * a + np.sqrt(1 - rho**2) * own.normal(size=n)
+                low, high = _similarity._around_rank_correlation(float(stats.spearmanr(a, b).statistic), n)
+                held += low <= truth <= high
+            # 1,000 samples tell the coverage to about 0.014.
+            assert 0.925 <= held / 1000 <= 0.98, (rho, held)
+
     def test_it_repeats_itself_for_one_seed(self) -> None:
         a, b = rng.normal(size=12), rng.normal(size=12)
         assert tl.look.rank_correlation(a, b, seed=3) == tl.look.rank_correlation(a, b, seed=3)
