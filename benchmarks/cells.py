@@ -140,6 +140,8 @@ EXPERIMENT: Experiment = Experiment(
     run,
     plan=CELLS,
     bf16=in_bf16,
+    check=[{"arm": "frozen", "labels": 250, "setting": 0.001, "seed": 701}],
+    score=protocol.SEARCHED,
 )
 SHIFTED: Experiment = Experiment(
     "shift",
@@ -147,4 +149,6 @@ SHIFTED: Experiment = Experiment(
     run_shift,
     plan=SHIFT,
     bf16=in_bf16,
+    check=[{"kind": "mono", "arm": "frozen", "labels": 160, "setting": 0.001, "seed": 751}],
+    score=protocol.SEARCHED,
 )

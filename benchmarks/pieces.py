@@ -90,5 +90,11 @@ def in_bf16(cell: Cell) -> bool:
 
 
 EXPERIMENT: Experiment = Experiment(
-    "pieces", lambda p: PLAN.cells(EXPERIMENT.stored()), run, plan=PLAN, bf16=in_bf16, score="accuracy"
+    "pieces",
+    lambda p: PLAN.cells(EXPERIMENT.stored()),
+    run,
+    plan=PLAN,
+    bf16=in_bf16,
+    check=[{"arm": "frozen", "labels": 40, "setting": 0.001, "seed": 801}],
+    score=protocol.SEARCHED,
 )

@@ -172,5 +172,11 @@ def in_bf16(cell: Cell) -> bool:
 
 
 EXPERIMENT: Experiment = Experiment(
-    "sentences", lambda p: PLAN.cells(EXPERIMENT.stored()), run, plan=PLAN, bf16=in_bf16, score="accuracy"
+    "sentences",
+    lambda p: PLAN.cells(EXPERIMENT.stored()),
+    run,
+    plan=PLAN,
+    bf16=in_bf16,
+    check=[{"arm": "words", "labels": 500, "setting": 10.0, "seed": 601}],
+    score=protocol.SEARCHED,
 )

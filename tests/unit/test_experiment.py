@@ -345,7 +345,7 @@ def test_the_command_finds_a_new_script_and_fills_its_table_with_two_processes(t
     for name in ("tlhelpers", "tools"):
         shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     (root / "benchmarks").mkdir()
-    for name in ("__init__.py", "__main__.py", "experiment.py"):
+    for name in ("__init__.py", "__main__.py", "experiment.py", "protocol.py", "protocol.yml"):
         shutil.copy(REPOSITORY / "benchmarks" / name, root / "benchmarks")
     (root / "benchmarks" / "tried.py").write_text(SCRIPT)
     (root / "book").mkdir()
