@@ -134,9 +134,19 @@ def in_bf16(cell: Cell) -> bool:
     )
 
 
+def cells_of(p: Profile) -> list[Cell]:
+    """Return the cells of the table ``cells``, as far as its search has come."""
+    return CELLS.cells(EXPERIMENT.stored())
+
+
+def cells_of_shift(p: Profile) -> list[Cell]:
+    """Return the cells of the table ``shift``, as far as its search has come."""
+    return SHIFT.cells(SHIFTED.stored())
+
+
 EXPERIMENT: Experiment = Experiment(
     "cells",
-    lambda p: CELLS.cells(EXPERIMENT.stored()),
+    cells_of,
     run,
     plan=CELLS,
     bf16=in_bf16,
@@ -145,7 +155,7 @@ EXPERIMENT: Experiment = Experiment(
 )
 SHIFTED: Experiment = Experiment(
     "shift",
-    lambda p: SHIFT.cells(SHIFTED.stored()),
+    cells_of_shift,
     run_shift,
     plan=SHIFT,
     bf16=in_bf16,

@@ -16,6 +16,7 @@ import json
 import math
 import multiprocessing
 import os
+import pickle
 import pkgutil
 import platform
 import subprocess
@@ -345,6 +346,7 @@ def _over(work: Callable[[Cell], None], cells: Sequence[Cell], workers: int) -> 
     if workers == 1:
         yield from map(work, cells)
         return
+    pickle.dumps(work)  # what cannot travel to a process raises here; in the pool it would wait forever
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=fresh, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:

@@ -89,9 +89,14 @@ def in_bf16(cell: Cell) -> bool:
     )
 
 
+def cells(p: Profile) -> list[Cell]:
+    """Return the cells, as far as the search has come."""
+    return PLAN.cells(EXPERIMENT.stored())
+
+
 EXPERIMENT: Experiment = Experiment(
     "pieces",
-    lambda p: PLAN.cells(EXPERIMENT.stored()),
+    cells,
     run,
     plan=PLAN,
     bf16=in_bf16,

@@ -171,9 +171,14 @@ def in_bf16(cell: Cell) -> bool:
     return cell["arm"] in ("full", "lora") and trains_in_bf16(tl.profile.current().device)
 
 
+def cells(p: Profile) -> list[Cell]:
+    """Return the cells, as far as the search has come."""
+    return PLAN.cells(EXPERIMENT.stored())
+
+
 EXPERIMENT: Experiment = Experiment(
     "sentences",
-    lambda p: PLAN.cells(EXPERIMENT.stored()),
+    cells,
     run,
     plan=PLAN,
     bf16=in_bf16,
