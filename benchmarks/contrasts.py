@@ -132,8 +132,8 @@ def _few(table: str, kind: str, labels: int, seed: int) -> np.ndarray:
 def both(near: Interval, far: Interval) -> Interval:
     """Return the difference between two independent contrasts, ``far`` minus ``near``.
 
-    Their half-widths are put together as standard errors are; the quantiles of both are larger than the normal one,
-    so the interval is rather too wide than too narrow.
+    Their half-widths are put together as standard errors are; the quantiles of both are larger than the normal
+    one, so the interval is rather too wide than too narrow.
     """
     half = math.hypot((near.high - near.low) / 2, (far.high - far.low) / 2)
     mean = far.mean - near.mean
@@ -196,7 +196,7 @@ def main() -> None:
     note["protocol"] = protocol.digest(protocol.document())
     for old in (path, path.with_suffix(".json")):
         old.unlink(missing_ok=True)
-    experiment.put(path, {}, rows(whole), note)
+    experiment.put(path, {}, rows(whole), note, seeded=False)
     print(f"{path.name}: contrasts of {', '.join(whole)}")
 
 

@@ -223,13 +223,16 @@ def locked(path: Path, cell: Cell | None = None, timeout: float = -1) -> Iterato
         yield
 
 
-def put(path: Path, cell: Cell, rows: Sequence[Row], note: Note) -> None:
+def put(path: Path, cell: Cell, rows: Sequence[Row], note: Note, *, seeded: bool = True) -> None:
     """Write the rows of a cell into a table, in place of those it had; all other rows stay as they are.
+
+    Args:
+        seeded: whether each row is a run and has a seed; what is made from whole tables has none.
 
     Raises:
         ValueError: when there is no row, a row lacks a seed, or a row of the table has no note.
     """
-    if not rows or not all("seed" in row for row in rows):
+    if not rows or (seeded and not all("seed" in row for row in rows)):
         raise ValueError(f"{path.stem} {cell}: nothing to store; return one row or more, each with its seed.")
     with locked(path):
         there, notes = read(path) if path.is_file() else ([], {})

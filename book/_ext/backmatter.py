@@ -1,6 +1,7 @@
 """Sphinx extension: what the pages at the end of the book show of chapters, claims and stored tables.
 
-Directives: ``claims``, ``facts``, ``tally``, ``tables``, ``seconds``, and ``quiz`` for a part of the final quiz.
+Directives: ``claims``, ``facts``, ``tally``, ``tables``, ``protocol``, ``endpoints``, ``seconds``, and ``quiz`` for
+a part of the final quiz.
 Roles ``{claim}`` and ``{measured}`` point to a claim and repeat what it measured::
 
     {claim}`01-frozen-beats-scratch: holds` {measured}`01-frozen-beats-scratch`
@@ -111,6 +112,22 @@ class Tables(Made):
         return [raw(provenance.tables(self.root))]
 
 
+class Protocol(Made):
+    """What the protocol plans for each table."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(self.root / "benchmarks" / "protocol.yml"))
+        return [raw(provenance.protocol(self.root))]
+
+
+class Endpoints(Made):
+    """What the primary endpoints of the protocol came to."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(self.root / "benchmarks" / "protocol.yml"))
+        return [raw(provenance.endpoints(self.root))]
+
+
 class Seconds(Made):
     """How long each chapter took."""
 
@@ -177,7 +194,7 @@ def begin(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect everything."""
-    for directive in (Claims, Facts, Tally, Tables, Seconds, Quiz):
+    for directive in (Claims, Facts, Tally, Tables, Protocol, Endpoints, Seconds, Quiz):
         app.add_directive(directive.__name__.lower(), directive)
     app.add_role("claim", ClaimRole())
     app.add_role("measured", MeasuredRole())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import html
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import yaml
 
 from tlhelpers.book import _results
 
@@ -35,6 +38,61 @@ def table(name: str, root: Path) -> str:
 def tables(root: Path) -> str:
     """All stored tables, by name, as HTML."""
     return "\n".join(table(path.stem, root) for path in sorted((root / "book" / "results").glob("*.csv")))
+
+
+def protocol(root: Path) -> str:
+    """The tables of the protocol as HTML: what each asks, how it is split, and each arm with its search."""
+    found = _read(root)
+    return "\n".join(_planned(name, rules) for name, rules in found["tables"].items())
+
+
+def _read(root: Path) -> dict[str, Any]:
+    return yaml.safe_load((root / "benchmarks" / "protocol.yml").read_text(encoding="utf-8"))
+
+
+def _planned(name: str, rules: dict[str, Any]) -> str:
+    final = rules["final"]
+    splits = len(final["regroupings"]) * final["folds"]
+    size = f", {rules['image_size']} pixels" if "image_size" in rules else ""
+    arms = "".join(
+        f"<dt>{html.escape(arm)}</dt><dd>{html.escape(it['of'])}: {', '.join(map(str, it['search']))}; "
+        f"{', '.join(f'{count:,}' for count in it['labels'])} labels</dd>"
+        for arm, it in rules["arms"].items()
+    )
+    line = (
+        f"<strong>{name}</strong>: {html.escape(rules['question'])} Measured in {rules['measure']}{size}, "
+        f"{splits} splits"
+    )
+    return (
+        f'<details class="tl-card" id="protocol-{name}"><summary>{line}</summary>'
+        f"<dl><dt>Groups</dt><dd>{html.escape(rules['groups'])}</dd>{arms}</dl></details>"
+    )
+
+
+def endpoints(root: Path) -> str:
+    """The primary endpoints and what came out, as an HTML table; those without a whole table say so."""
+    results = root / "book" / "results" / "contrasts.csv"
+    there: dict[str, dict[str, str]] = {}
+    if results.is_file():
+        with results.open(encoding="utf-8", newline="") as file:
+            there = {row["endpoint"]: row for row in csv.DictReader(file) if row["endpoint"]}
+    lines = []
+    for name, it in _read(root)["endpoints"].items():
+        for labels in it["labels"]:
+            row = there.get(name if "less" in it else f"{name} {labels}")
+            what = f"{it['plus']} minus {it['minus']}"
+            what += f", less the same on {it['less']['table']}" if "less" in it else ""
+            what += f", {it['part']}" if "part" in it else ""
+            found, chance = "not run yet", ""
+            if row:
+                found = f"{float(row['mean']):+.3f} [{float(row['low']):+.3f}, {float(row['high']):+.3f}]"
+                chance = f"{float(row['holm']):.2g}" if row["holm"] else ""
+            cells = (it["table"], html.escape(what), f"{labels:,}", found, chance)
+            lines.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    head = "".join(
+        f"<th>{title}</th>" for title in ("table", "difference", "labels", "found", "Holm’s <em>p</em>")
+    )
+    return f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
 
 
 def seconds(root: Path, chapters: dict[str, tuple[str, str]]) -> str:

@@ -2,7 +2,7 @@ from ._claims import Claim, claim
 from ._figures import figure
 from ._note import expect, note
 from ._quiz import quiz
-from ._results import beside, card, check, results
+from ._results import beside, card, check, contrast, results
 from ._strategy import (
     BUDGETS,
     DISTANCES,
@@ -29,6 +29,7 @@ __all__ = [
     "card",
     "check",
     "claim",
+    "contrast",
     "expect",
     "figure",
     "note",

@@ -33,6 +33,38 @@ def results(name: str) -> pd.DataFrame:
     return runs
 
 
+def contrast(table: str, plus: str, minus: str = "", *, labels: int, part: str = "") -> Interval:
+    """Return what an arm of a table has more than another, or its own score, with its interval.
+
+    Table ``contrasts`` holds them, made from the scores of single items: the interval is one for new trainings and
+    new groups of items, see :func:`tlhelpers.stats.crossed`. ``p`` is Holm's where the contrast is a primary
+    endpoint.
+
+    Args:
+        table: that the protocol names.
+        minus: the other arm; the score of ``plus`` alone when left out.
+        labels: with which both arms were trained.
+        part: of the items; the test part when left out.
+
+    Raises:
+        KeyError: when there is no such contrast, with those of the table.
+    """
+    from tlhelpers.stats import Interval
+
+    every = results("contrasts").fillna({"minus": "", "part": ""})
+    of_table = every[every["table"] == table]
+    asked = {"plus": plus, "minus": minus, "labels": labels, "part": part}
+    found = of_table[(of_table[list(asked)] == list(asked.values())).all(axis=1)]
+    if len(found) != 1:
+        arms = ", ".join(of_table["plus"].unique()) or "nothing"
+        raise KeyError(
+            f"table 'contrasts' has no {asked} of {table!r}; it compares {arms}, of which the later one is plus."
+        )
+    row = found.iloc[0]
+    p = row["p"] if row["holm"] != row["holm"] else row["holm"]
+    return Interval(row["mean"], row["low"], row["high"], int(row["splits"]), None if p != p else float(p))
+
+
 def card(*names: str) -> None:
     """Show what is known of stored tables: rows, seeds, minutes and code in a line, the rest in a fold.
 
@@ -110,7 +142,8 @@ def read(path: Path) -> tuple[list[dict[str, str]], dict[str, dict[str, Any]]]:
     """Return the rows of a stored table as they are written, and the notes that their column ``note`` names.
 
     Raises:
-        ValueError: naming table and row, when a row has no note, or a table none at all.
+        ValueError: naming table and row, when a row has no note, or a table none at all; when rows were made by
+            two protocols.
     """
     source = path.with_suffix(".json")
     notes = json.loads(source.read_text(encoding="utf-8")).get("notes", {}) if source.is_file() else {}
@@ -122,6 +155,12 @@ def read(path: Path) -> tuple[list[dict[str, str]], dict[str, dict[str, Any]]]:
                 f"table {path.name}, row {number}: its note {row.get('note')!r} is not in {source.name}; "
                 "remove the row and make it again with 'make results'."
             )
+    used = {row["note"] for row in rows}
+    if len(planned := {notes[mark].get("protocol") for mark in used}) > 1:
+        raise ValueError(
+            f"table {path.name} mixes rows of {len(planned)} protocols ({', '.join(sorted(map(str, planned)))}), "
+            "which cannot be compared; move it away with its notes, and make it again with 'make results'."
+        )
     return rows, notes
 
 
@@ -144,7 +183,7 @@ def facts(name: str) -> dict[str, str]:
     whole = all(note["known"] == "row" for note in used)
     return {
         "Rows": f"{len(rows):,}",
-        "Seeds": _ranges({int(row["seed"]) for row in rows}),
+        "Seeds": _ranges({int(row["seed"]) for row in rows}) if "seed" in rows[0] else "those of other tables",
         "Computing": _minutes(seconds),
         "Code": ", ".join(codes),
         "Command": told("command"),
