@@ -1,7 +1,7 @@
 """Sphinx extension: what the pages at the end of the book show of chapters, claims and stored tables.
 
-Directives: ``claims``, ``facts``, ``tally``, ``tables``, ``protocol``, ``endpoints``, ``seconds``, and ``quiz`` for
-a part of the final quiz.
+Directives: ``claims``, ``facts``, ``tally``, ``tables``, ``protocol``, ``endpoints``, ``seconds``, and ``quiz``
+for a part of the final quiz.
 Roles ``{claim}`` and ``{measured}`` point to a claim and repeat what it measured::
 
     {claim}`01-frozen-beats-scratch: holds` {measured}`01-frozen-beats-scratch`

@@ -252,11 +252,15 @@ def load(name: str | Path) -> ImageSet:
     )
 
 
-def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Splits:
+def split(
+    images: ImageSet, train: int, val: int, test: int, seed: int, groups: Iterable[Any] | None = None
+) -> Splits:
     """Divide ``images`` into three disjoint parts of the given sizes, each with the same share of classes.
 
     Args:
         train, val, test: numbers of images, not shares.
+        groups: what must not be torn apart, ``[N]`` of any type, such as the patient of each image. Whole groups
+            are dealt out, as :func:`parts` does; then each part is thinned out to its size.
 
     Raises:
         ValueError: when a size is no whole number, a part would be empty, lack a class, or the parts together
@@ -279,6 +283,8 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
     if count < 3:
         raise ValueError(f"class {name!r} has {count} image(s); three parts need three or more.")
     _check_once(images)
+    if groups is not None:
+        return _split_groups(images, {"train": train, "val": val, "test": test}, seed, groups)
     rest, test_index = _stratified(np.arange(len(images)), images, test, seed)
     rest, val_index = _stratified(rest, images, val, seed)
     if len(rest) - train >= len(images.classes):
@@ -291,6 +297,22 @@ def split(images: ImageSet, train: int, val: int, test: int, seed: int) -> Split
         if not count:
             raise ValueError(f"{part}={len(chosen)} holds no image of the rare class {name!r}; make it larger.")
     return splits
+
+
+def _split_groups(images: ImageSet, sizes: dict[str, int], seed: int, groups: Iterable[Any]) -> Splits:
+    from tlhelpers.data._own import parts  # it needs ImageSet
+
+    total = sum(sizes.values())
+    dealt = parts(images.labels, [size / total for size in sizes.values()], seed, groups, classes=images.classes)
+    found = []
+    for (part, size), rows in zip(sizes.items(), dealt, strict=True):
+        if len(rows) < size:
+            raise ValueError(
+                f"{part}={size}: whole groups give this part {len(rows)} images of {len(images)}; ask for fewer, "
+                "or take another seed."
+            )
+        found.append(images.take(rows[_spread(images.labels[rows], len(images.classes), seed)[:size]]))
+    return Splits(*found)
 
 
 def _check_once(images: ImageSet) -> None:

@@ -139,6 +139,14 @@ def cell_modules() -> np.ndarray:
     return modules_of(cell_kinds(), _cell_names())
 
 
+def load_groups(name: str | Path) -> np.ndarray | None:
+    """Return which images of :func:`load` belong together ``[N]``: modules for ``elpv``, ``None`` for a folder.
+
+    A folder says nothing of its groups; :func:`read` takes them from file names or from a table.
+    """
+    return cell_modules() if name == "elpv" else None
+
+
 def modules_of(kinds: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """Return what :func:`cell_modules` does, from the kind ``[N]`` and the file name of each cell, in their order.
 

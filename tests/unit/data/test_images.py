@@ -573,6 +573,48 @@ class TestSplit:
             tl.data.split(numbered((np.arange(100) < 3) * 1), 10, 10, 10, seed=0)
 
 
+class TestSplitByGroups:
+    def test_no_group_is_torn_apart_and_parts_have_their_sizes(self, numbered: Make, numbers: Numbers) -> None:
+        groups = np.arange(240) // 8
+        parts = tl.data.split(numbered(np.arange(240) % 3 == 0), 80, 30, 40, seed=3, groups=groups)
+        assert [len(part) for part in parts] == [80, 30, 40]
+        of_part = [set(groups[numbers(part)].tolist()) for part in parts]
+        assert not (of_part[0] & of_part[1] or of_part[0] & of_part[2] or of_part[1] & of_part[2])
+        assert all(part.rarest()[1] >= len(part) // 4 for part in parts)
+
+    def test_the_cells_are_split_by_module(self) -> None:
+        modules = tl.data.load_groups("elpv")
+        assert modules is not None and np.array_equal(modules, tl.data.cell_modules())
+        assert tl.data.load_groups("some/folder") is None
+        rows = tl.data.ImageSet(
+            [np.array([[i // 256, i % 256]], np.uint8) for i in range(2624)],
+            tl.data.load("elpv").labels,
+            ("functional", "defective"),
+        )
+        parts = tl.data.split(rows, 500, 200, 1000, seed=0, groups=modules)
+        held = [{int(modules[256 * int(a) + int(b)]) for image in p.images for a, b in image} for p in parts]
+        assert not held[0] & held[2] and not held[1] & held[2] and not held[0] & held[1]
+
+    @pytest.mark.parametrize(
+        ("groups", "message"),
+        [
+            (np.zeros(60, int), "stands in 1 group"),
+            (["a"] * 30 + ["b"] * 30, "stands in 2 group"),
+            ([None] * 60, "row 0 has no group"),
+            (np.arange(59), "59"),
+            (np.repeat([0, 1, 2], [54, 3, 3]), "ask for fewer"),
+        ],
+    )
+    def test_groups_that_cannot_be_dealt_out_are_told(self, numbered: Make, groups: object, message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            tl.data.split(numbered(np.arange(60) % 2), 20, 10, 10, seed=0, groups=groups)
+
+    def test_a_class_that_lives_in_one_group_is_told(self, numbered: Make) -> None:
+        labels = (np.arange(60) < 10).astype(int)
+        with pytest.raises(ValueError, match="stands in 1 group"):
+            tl.data.split(numbered(labels), 20, 10, 10, seed=0, groups=np.arange(60) // 10)
+
+
 class TestSubset:
     LABELS = (np.arange(200) % 4 == 0) * 1
 
