@@ -68,7 +68,8 @@ def test_near(stored: str, new: str) -> None:
         ("0.810", "0.841", "off by 0.031"),
         ("0.5 [0.4, 0.6]", "0.5 [0.4, 0.69]", "off by 0.09, 0.08"),
         # Pairs that are no interval of a mean.
-        ("0.5, 0.4, 0.6", "0.5, 0.4, 0.64", "off by 0.04, 0.03 is allowed"),
+        ("[0.5, 0.4, 0.6]", "[0.5, 0.4, 0.64]", "off by 0.04, 0.03 is allowed"),
+        ("0.5 [0.4, 0.6, 0.8]", "0.5 [0.4, 0.64, 0.8]", "off by 0.04, 0.03 is allowed"),
         ("0.5 (0.4, 0.6)", "0.54 (0.4, 0.6)", "off by 0.04, 0.03 is allowed"),
         ("+0.020", "-0.020", "off by 0.040"),
         ("0.33% of the weights", "3.33% of the weights", "off by 0.0300"),
