@@ -636,6 +636,36 @@ def test_nbval_passes_then_bites(tree: Path) -> None:
     assert failed.returncode == 1 and "Cell outputs differ" in failed.stdout, failed.stdout
 
 
+def test_nbval_lets_numbers_be_near_and_nothing_else(tree: Path) -> None:
+    """What a cell computes here, beside what is stored of it: the second of each kind is too far."""
+    cells = [
+        ("'by 0.813, 5 seeds'", [("text/plain", "'by 0.800, 5 seeds'")]),
+        ("'by 0.813, 5 seeds'", [("text/plain", "'by 0.700, 5 seeds'")]),
+        ("'by 0.813, 5 seeds'", [("text/plain", "'by 0.800, 6 seeds'")]),
+        ("'holds: 0.813'", [("text/plain", "'fails: 0.813'")]),
+        ("0.5", []),
+        ("None", [("text/plain", "0.5")]),
+        ("from IPython.display import HTML; HTML('<b>+0.01</b>')", [("text/html", "<b>-0.01</b>")]),
+    ]
+    notebook = notebook_of(tree)
+    notebook.cells = []
+    for count, (source, stored) in enumerate(cells, start=1):
+        outputs = [nbformat.v4.new_output("execute_result", {m: t}, execution_count=count) for m, t in stored]
+        if source.endswith("')"):
+            outputs[0].data["text/plain"] = "<IPython.core.display.HTML object>"
+        notebook.cells.append(nbformat.v4.new_code_cell(source, outputs=outputs, execution_count=count))
+    streams = nbformat.v4.new_output("stream", text="loss 1.50\n")
+    notebook.cells.append(nbformat.v4.new_code_cell("print('loss 1.45')", outputs=[streams], execution_count=8))
+    notebook.cells.append(nbformat.v4.new_code_cell("print('loss 1.2')", outputs=[streams], execution_count=9))
+    build.write(tree / "book" / "02-b.ipynb", notebook)
+    said = nbval(tree).stdout
+    failed = [int(cell) for cell in re.findall(r"^FAILED book/02-b.ipynb::Cell (\d)", said, re.MULTILINE)]
+    assert failed == [1, 2, 3, 4, 5, 8] and "8 passed" in said, said
+    assert "0.700 is stored, 0.813 came out: off by 0.113, 0.03 is allowed; after “'by”" in said
+    assert "1.50 is stored, 1.2 came out: off by 0.30, 0.150 is allowed; after “loss”" in said
+    assert said.count("is stored") == 2 and "'holds: 0.813'" in said and "Missing output fields" in said
+
+
 def test_nbval_bites_with_two_workers_each_on_one_thread(tree: Path) -> None:
     notebook = notebook_of(tree)
     threads = "import os\n[os.environ.get(n) for n in ('OMP_NUM_THREADS', 'OMP_WAIT_POLICY', 'TQDM_DISABLE')]"
