@@ -68,6 +68,7 @@ def bands(
     marks: Choice = None,
     log: bool = False,
     ends: bool = True,
+    span: tuple[str, str] | None = None,
 ) -> Axes:
     """Draw one line a group of ``by``: the mean of ``y`` at each ``x`` with its 95 % interval over seeds.
 
@@ -80,16 +81,18 @@ def bands(
         marks: markers and dashes as matplotlib writes them, such as ``"s:"``.
         log: a logarithmic axis with a tick at each ``x``, and at no other place.
         ends: name each line at its right end, so that no legend has to be matched by color.
+        span: columns with the ends of an interval, where each row is a mean already, as in table ``contrasts``.
 
     Raises:
+        ValueError: when ``span`` is given and a group has two rows at one ``x``.
         KeyError: when a column is missing, or ``order`` or ``names`` tells of a group that has no run.
     """
-    if missing := [name for name in (x, y, by) if name not in runs]:
+    if missing := [name for name in (x, y, by, *(span or ())) if name not in runs]:
         raise KeyError(f"column(s) {missing} missing; there are {list(runs.columns)}.")
     ax = _axes(ax)
     right = []
     for group, name in _labels(dict.fromkeys(runs[by]), order, names).items():
-        means = runs[runs[by] == group].dropna(subset=y).groupby(x)[y].apply(lambda v: interval(v.to_numpy()))
+        means = _means(runs[runs[by] == group].dropna(subset=y), x, y, span)
         color, mark = _pick(colors, group, COLORS.get(group, "")), _pick(marks, group, _MARKS.get(group, "o-"))
         (line,) = ax.plot(means.index, [i.mean for i in means], mark, color=color or None, label=name)
         low, high = [i.low for i in means], [i.high for i in means]
@@ -103,6 +106,18 @@ def bands(
     if ends:
         _name_ends(ax, right)
     return ax
+
+
+def _means(part: pd.DataFrame, x: str, y: str, span: tuple[str, str] | None) -> pd.Series:
+    """Return an interval for each ``x``, over its runs or as the row has it."""
+    if span is None:
+        return part.groupby(x)[y].apply(lambda v: interval(v.to_numpy()))
+    rows = part.set_index(x).sort_index()
+    if not rows.index.is_unique:
+        twice = rows.index[rows.index.duplicated()][0]
+        raise ValueError(f"two rows at {x}={twice}; with span each row is a mean, so give one.")
+    columns = (rows[name] for name in (y, *span))
+    return pd.Series([Interval(*ends, n=0) for ends in zip(*columns, strict=True)], rows.index)
 
 
 def _name_ends(ax: Axes, ends: list[tuple[float, float, str, str]]) -> None:
