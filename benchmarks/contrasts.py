@@ -17,6 +17,7 @@ import torch
 import tlhelpers as tl
 from benchmarks import cells, experiment, pieces, protocol, sentences
 from benchmarks.experiment import Experiment, Row
+from tlhelpers.profile import Profile
 from tlhelpers.stats import Interval, Run
 
 NAME = "contrasts"
@@ -52,12 +53,15 @@ def possible(table: str) -> Iterator[Contrast]:
     """Yield every score and difference that a table allows."""
     arms = protocol.plan(table).arms
     parts = ("", "other kind") if table == "shift" else ("",)
+    primary = asked()
     for labels in sorted({labels for arm in arms.values() for labels in arm["labels"]}):
         there = [arm for arm in arms if labels in arms[arm]["labels"]]
         for part in parts:
             yield from (Contrast(table, labels, arm, "", part) for arm in there)
-            # Later arms borrow more; a difference says what that gains.
-            yield from (Contrast(table, labels, plus, minus, part) for minus, plus in combinations(there, 2))
+            # Later arms borrow more; a difference says what that gains, but where an endpoint has it the other way.
+            for minus, plus in combinations(there, 2):
+                turned = Contrast(table, labels, minus, plus, part)
+                yield turned if turned in primary else Contrast(table, labels, plus, minus, part)
 
 
 class Archive:
@@ -184,11 +188,17 @@ def _row(each: Contrast, interval: Interval, shared: float, endpoint: str, holm:
     }
 
 
+def whole(p: Profile) -> list[str]:
+    """Return the tables of the protocol that have all their cells."""
+    return [table for table, it in TABLES.items() if it.path.is_file() and not it.missing(p)]
+
+
 def main() -> None:
     """Write ``book/results/contrasts.csv`` from all tables of the protocol that are whole."""
     p = tl.profile.current()
-    whole = [table for table, it in TABLES.items() if it.path.is_file() and not it.missing(p)]
-    experiment.discover()
+    tables = whole(p)
+    if not tables:
+        raise SystemExit("no table of the protocol is whole; run python -m benchmarks cells, for one.")
     commit, diff = experiment.revision(dirty=False)
     path = TABLES["cells"].path.with_name(f"{NAME}.csv")
     note = experiment.make_note(TABLES["cells"], p, commit, diff, torch.get_num_threads())
@@ -196,8 +206,8 @@ def main() -> None:
     note["protocol"] = protocol.digest(protocol.document())
     for old in (path, path.with_suffix(".json")):
         old.unlink(missing_ok=True)
-    experiment.put(path, {}, rows(whole), note, seeded=False)
-    print(f"{path.name}: contrasts of {', '.join(whole)}")
+    experiment.put(path, {}, rows(tables), note, seeded=False)
+    print(f"{path.name}: contrasts of {', '.join(tables)}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import ledger
@@ -11,6 +12,7 @@ import mathml
 import nbformat
 import provenance
 import pytest
+import yaml
 
 from tlhelpers.book import Claim
 
@@ -86,6 +88,19 @@ def test_every_stored_table_shows_what_made_it() -> None:
         block = shown.split(f'id="table-{path.stem}"')[1].split("</details>")[0]
         assert all(note["commit"] in block for note in notes.values()), path.stem
         assert "<dt>Command</dt><dd><code>python -m benchmarks" in block
+
+
+def test_the_page_shows_each_arm_of_the_protocol_and_each_endpoint(tmp_path: Path) -> None:
+    planned = yaml.safe_load((ROOT / "benchmarks" / "protocol.yml").read_text(encoding="utf-8"))
+    shown = provenance.protocol(ROOT)
+    for name, rules in planned["tables"].items():
+        block = shown.split(f'id="protocol-{name}"')[1].split("</details>")[0]
+        assert all(f"<dt>{arm}</dt>" in block for arm in rules["arms"]), name
+    asked = sum(len(it["labels"]) for it in planned["endpoints"].values())
+    assert provenance.endpoints(ROOT).count("<tr>") == 1 + asked
+    (tmp_path / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks" / "protocol.yml", tmp_path / "benchmarks")
+    assert provenance.endpoints(tmp_path).count("not run yet") == asked
 
 
 def test_a_stored_table_names_its_chapters() -> None:

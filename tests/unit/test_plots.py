@@ -109,6 +109,16 @@ class TestBands:
         at_50 = corners[corners[:, 0] == 50, 1]
         assert (at_50.min(), at_50.max()) == pytest.approx((expected.low, expected.high))
 
+    def test_with_a_span_each_row_is_a_mean_with_its_interval(self) -> None:
+        rows = pd.DataFrame({"labels": [50, 25], "mean": [0.8, 0.6], "low": [0.7, 0.5], "high": [0.9, 0.65]})
+        ax = plots.bands(rows.assign(arm="frozen"), "labels", "mean", "arm", span=("low", "high"))
+        assert ax.lines[0].get_ydata().tolist() == [0.6, 0.8]
+        corners = ax.collections[0].get_paths()[0].vertices
+        assert set(corners[corners[:, 0] == 25, 1]) == {0.5, 0.65}
+        with pytest.raises(ValueError, match="two rows at labels=50"):
+            plots.bands(pd.concat([rows, rows[:1]]).assign(arm="frozen"), "labels", "mean", "arm",
+                        span=("low", "high"))  # fmt: skip
+
     def test_band_and_name_have_the_color_of_their_line(self, runs: pd.DataFrame) -> None:
         ax = plots.bands(runs, "labels", "auroc", "strategy")
         colors = {line.get_label(): to_hex(line.get_color()).upper() for line in ax.lines}

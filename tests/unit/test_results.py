@@ -273,3 +273,48 @@ class TestTheBooksTables:
         for key, note in _results.read(path)[1].items():
             assert re.fullmatch("[0-9a-f]{8}", key) and set(note) == set(FIELDS)
             assert note["known"] in ("row", "table") and note["versions"] and note["command"]
+
+
+class TestContrast:
+    LINES = (
+        "table,labels,plus,minus,part,mean,low,high,p,splits,shared,endpoint,holm,note",
+        "cells,500,frozen,,,0.8,0.7,0.9,,6,0.2,,,00000001",
+        "cells,500,frozen,scratch,,0.1,0.02,0.18,0.01,6,0.2,cells-frozen 500,0.04,00000001",
+        "cells,500,frozen,scratch,other kind,0.3,0.2,0.4,0.001,6,0.2,,,00000001",
+        "cells,25,frozen,scratch,,0.05,-0.1,0.2,0.4,6,0.1,,,00000001",
+    )
+
+    @pytest.fixture(autouse=True)
+    def contrasts(self, folder: Path) -> None:
+        write(folder, list(self.LINES), {"00000001": NOTE | {"protocol": "aa"}}, "contrasts")
+
+    def test_a_difference_comes_with_its_interval_and_holms_p_where_it_is_primary(self) -> None:
+        primary = _results.contrast("cells", "frozen", "scratch", labels=500)
+        assert (primary.mean, primary.low, primary.high, primary.n, primary.p) == (0.1, 0.02, 0.18, 6, 0.04)
+        assert _results.contrast("cells", "frozen", "scratch", labels=25).p == 0.4
+        assert _results.contrast("cells", "frozen", "scratch", labels=500, part="other kind").mean == 0.3
+
+    def test_the_other_way_round_it_has_the_other_sign(self) -> None:
+        turned = _results.contrast("cells", "scratch", "frozen", labels=500)
+        assert (turned.mean, turned.low, turned.high, turned.p) == (-0.1, -0.18, -0.02, 0.04)
+
+    def test_one_arm_has_a_score_and_no_p(self) -> None:
+        score = _results.contrast("cells", "frozen", labels=500)
+        assert score.mean == 0.8 and score.p is None
+
+    @pytest.mark.parametrize(
+        ("asked", "labels"), [(("cells", "frozen", "scratch"), 77), (("pieces", "frozen"), 500)]
+    )
+    def test_what_is_not_there_is_told(self, asked: tuple[str, ...], labels: int) -> None:
+        with pytest.raises(KeyError, match="table 'contrasts' has no"):
+            _results.contrast(*asked, labels=labels)
+
+    def test_a_table_without_seeds_says_whose_it_has(self) -> None:
+        assert _results.facts("contrasts")["Seeds"] == "those of other tables"
+
+
+def test_rows_of_two_protocols_are_not_read_as_one_table(folder: Path) -> None:
+    notes = {"00000001": NOTE | {"protocol": "aaaa1111"}, "1e234567": NOTE | {"protocol": "bbbb2222"}}
+    write(folder, LINES, notes)
+    with pytest.raises(ValueError, match=r"tried.csv mixes rows of 2 protocols \(aaaa1111, bbbb2222\)"):
+        _results.results("tried")

@@ -23,8 +23,11 @@ def test_a_stored_table_holds_every_cell_of_its_experiment_and_nothing_else(expe
     columns = list(cells[0])
     known = {tuple(text(cell[column]) for column in columns) for cell in cells}
     rows = [tuple(row[column] for column in columns) for row in experiment.stored()]
-    assert set(rows) == known and len(known) == len(cells)
-    assert len({cell["seed"] for cell in cells}) >= 3
+    assert len(known) == len(cells)
+    if experiment.plan is None:
+        assert set(rows) == known and len({cell["seed"] for cell in cells}) >= 3
+    else:  # it may still be filling; nothing is read from it until it is whole, see test_contrasts
+        assert set(rows) <= known
     # A row is told from all others by what stands in it, whether a cell has one row or many.
     whole = [tuple(row.values()) for row in experiment.stored()]
     assert len(set(whole)) == len(whole)

@@ -52,17 +52,17 @@ def contrast(table: str, plus: str, minus: str = "", *, labels: int, part: str =
     from tlhelpers.stats import Interval
 
     every = results("contrasts").fillna({"minus": "", "part": ""})
-    of_table = every[every["table"] == table]
-    asked = {"plus": plus, "minus": minus, "labels": labels, "part": part}
-    found = of_table[(of_table[list(asked)] == list(asked.values())).all(axis=1)]
-    if len(found) != 1:
-        arms = ", ".join(of_table["plus"].unique()) or "nothing"
-        raise KeyError(
-            f"table 'contrasts' has no {asked} of {table!r}; it compares {arms}, of which the later one is plus."
-        )
-    row = found.iloc[0]
-    p = row["p"] if row["holm"] != row["holm"] else row["holm"]
-    return Interval(row["mean"], row["low"], row["high"], int(row["splits"]), None if p != p else float(p))
+    fit = (every["table"] == table) & (every["labels"] == labels) & (every["part"] == part)
+    for sign, arms in ((1, (plus, minus)), (-1, (minus, plus))):
+        found = every[fit & (every["plus"] == arms[0]) & (every["minus"] == arms[1])]
+        if len(found) == 1:
+            row = found.iloc[0]
+            p = row["p"] if row["holm"] != row["holm"] else row["holm"]
+            return sign * Interval(row["mean"], row["low"], row["high"], int(row["splits"]), None if p != p else p)
+    known = ", ".join(every.loc[fit, "plus"].unique()) or "nothing"
+    raise KeyError(
+        f"table 'contrasts' has no {plus!r} minus {minus!r} of {table!r} with {labels} labels; there it has {known}."
+    )
 
 
 def card(*names: str) -> None:
