@@ -58,7 +58,7 @@ def possible(table: str) -> Iterator[Contrast]:
         there = [arm for arm in arms if labels in arms[arm]["labels"]]
         for part in parts:
             yield from (Contrast(table, labels, arm, "", part) for arm in there)
-            # Later arms borrow more; a difference says what that gains, but where an endpoint has it the other way.
+            # Later arms borrow more; a difference says what that gains, but for endpoints that have it turned.
             for minus, plus in combinations(there, 2):
                 turned = Contrast(table, labels, minus, plus, part)
                 yield turned if turned in primary else Contrast(table, labels, plus, minus, part)

@@ -117,7 +117,8 @@ def _means(part: pd.DataFrame, x: str, y: str, span: tuple[str, str] | None) -> 
         twice = rows.index[rows.index.duplicated()][0]
         raise ValueError(f"two rows at {x}={twice}; with span each row is a mean, so give one.")
     columns = (rows[name] for name in (y, *span))
-    return pd.Series([Interval(*ends, n=0) for ends in zip(*columns, strict=True)], rows.index)
+    spans = [Interval(mean, low, high, 0) for mean, low, high in zip(*columns, strict=True)]
+    return pd.Series(spans, rows.index)
 
 
 def _name_ends(ax: Axes, ends: list[tuple[float, float, str, str]]) -> None:

@@ -58,10 +58,11 @@ def contrast(table: str, plus: str, minus: str = "", *, labels: int, part: str =
         if len(found) == 1:
             row = found.iloc[0]
             p = row["p"] if row["holm"] != row["holm"] else row["holm"]
-            return sign * Interval(row["mean"], row["low"], row["high"], int(row["splits"]), None if p != p else p)
+            known_p = None if p != p else float(p)
+            return sign * Interval(row["mean"], row["low"], row["high"], int(row["splits"]), known_p)
     known = ", ".join(every.loc[fit, "plus"].unique()) or "nothing"
     raise KeyError(
-        f"table 'contrasts' has no {plus!r} minus {minus!r} of {table!r} with {labels} labels; there it has {known}."
+        f"table 'contrasts' has no {plus!r} minus {minus!r} of {table!r} at {labels} labels; it has {known}."
     )
 
 
