@@ -161,7 +161,7 @@ def _order(names: Names | None, y: np.ndarray) -> np.ndarray | None:
     if names is None or not names.nested:
         return np.arange(len(y))
     keys = list(zip(names.folders, names.dates, names.stems, strict=True))
-    if len(set(keys)) < len(keys):  # each class, or each part, counts for itself
+    if len(set(keys)) < len(keys) or _below_classes(names, y):  # each class, part or folder counts for itself
         return None
     return np.array(sorted(range(len(y)), key=lambda row: [_natural(part) for part in keys[row]]))
 
@@ -179,9 +179,8 @@ def _sorted_by_class(y: np.ndarray) -> bool:
 def _keys(names: Names, y: np.ndarray) -> dict[str, np.ndarray]:
     """Return the keys that are worth a look-up, ``[N]`` of whole numbers, under what each is in words."""
     keys = {}
-    folders, folder = np.unique(names.folders, return_inverse=True)
-    apart = np.unique(np.stack([folder, y]), axis=1).shape[1] == len(folders)
-    if _is_key(folder, y) and not (names.nested and apart):
+    folder = np.unique(names.folders, return_inverse=True)[1]
+    if _is_key(folder, y) and not _below_classes(names, y):
         keys["folder"] = folder
     _, date = np.unique(names.dates, return_inverse=True)
     if _is_key(date, y):
@@ -197,6 +196,13 @@ def _keys(names: Names, y: np.ndarray) -> dict[str, np.ndarray]:
             keys[f"a part of the file name, such as {str(example)!r},"] = part
             break
     return keys
+
+
+def _below_classes(names: Names, y: np.ndarray) -> bool:
+    """Return whether images lie in folders of a class each that divide it further."""
+    folders, folder = np.unique(names.folders, return_inverse=True)
+    pairs = np.unique(np.stack([folder, y]), axis=1).shape[1]
+    return names.nested and len(folders) > 1 and pairs == len(folders)
 
 
 def _is_key(key: np.ndarray, y: np.ndarray) -> bool:

@@ -141,10 +141,22 @@ class TestNames:
             lambda name, number: f"data/train/{name.upper()}/{name}_{number}.png",
             lambda name, number: f"{name}/{'siamese' if name == 'cat' else 'poodle'}_{number}.png",
             lambda name, number: f"{name}/{name}-kind{number // 50}/{number}.png",
+            lambda name, number: f"{name}/{name[0]}{number // 10:02}/{number}.png",
+            lambda name, number: f"{name}/{number // 10 * 2 + (name == 'dog')}/{number}.png",
             lambda name, number: f"{('val', 'train')[number % 3 > 0]}/{name}/{number}.png",
             lambda name, number: f"all/{name}_{number}.png",
         ],
-        ids=["folders", "names too", "case", "other words", "below the class", "parts", "names alone"],
+        ids=[
+            "folders",
+            "names too",
+            "case",
+            "other words",
+            "below the class",
+            "breeds",
+            "numbered breeds",
+            "parts",
+            "names alone",
+        ],
     )
     @pytest.mark.parametrize("counts", [(150, 150), (80, 220)])
     def test_the_class_itself_is_not_told_of(
