@@ -13,6 +13,7 @@ from ._images import (
 )
 from ._own import Own, file_names, parts, read, survey, tied
 from ._pictures import open_rgb
+from ._shortcuts import Shortcut, shortcuts
 from ._sounds import (
     FAULTS,
     SOUND_CEILING,
@@ -77,6 +78,7 @@ __all__ = [
     "ImageSet",
     "Machine",
     "Own",
+    "Shortcut",
     "Sounds",
     "Splits",
     "TextSet",
@@ -107,6 +109,7 @@ __all__ = [
     "read",
     "read_texts",
     "record_sound",
+    "shortcuts",
     "sound_collection",
     "sound_levels",
     "sound_picture",

@@ -6,6 +6,7 @@ import operator
 import os
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from tlhelpers.data import _pictures
 from tlhelpers.data._folders import PART, as_path, left_out, near_path, read_folder
 from tlhelpers.data._images import ImageSet, check_set
 from tlhelpers.data._names import check_classes, check_spelling
+from tlhelpers.data._shortcuts import shortcuts
 from tlhelpers.data._tables import open_table, read_table, starting_folder, unnamed
 
 SIDE = 16  # pixels of the thumbnails by which copies are found
@@ -199,8 +201,10 @@ def file_names(images: ImageSet, root: str | Path | None = None) -> list[str]:
     return [path.relative_to(top).as_posix() for path in paths]
 
 
-def survey(images: ImageSet, closeness: float = 0.07) -> pd.DataFrame:
+def survey(images: ImageSet, closeness: float = 0.07, *, groups: Iterable[Any] | None = None) -> pd.DataFrame:
     """Open every image; return a row an image: what is in its file, and whether it looks like another one.
+
+    Warns where place in the list, folder or file name tell the labels, as :func:`tlhelpers.data.shortcuts` finds.
 
     - ``width``, ``height``: of the upright picture, in pixels.
     - ``gray``: whether its three channels are the same.
@@ -215,14 +219,17 @@ def survey(images: ImageSet, closeness: float = 0.07) -> pd.DataFrame:
     Args:
         closeness: root mean square difference of two standardized thumbnails that still counts as the same; 0
             for thumbnails that are equal.
+        groups: what you will keep together, one an image; the look-ups are then asked across groups.
 
     Raises:
         ValueError: naming the first three images that cannot be read; when the range of the 16-bit files is not
-            known, as :class:`tlhelpers.data.ImageSet` tells; and when ``images`` is no such set.
+            known, as :class:`tlhelpers.data.ImageSet` tells; when ``images`` is no such set, or there is not one
+            group an image.
     """
     check_set(images)
     if not 0 <= closeness < np.inf:
         raise ValueError(f"closeness={closeness!r}: give a number from 0, such as 0.07.")
+    members = None if groups is None else identities(groups, len(images))
     rows, thumbs, faults, unknown = [], np.zeros((len(images), SIDE * SIDE), np.float32), [], None
     progress = tqdm(images.images, desc="images", leave=False)
     for index, source in enumerate(progress):
@@ -246,7 +253,18 @@ def survey(images: ImageSet, closeness: float = 0.07) -> pd.DataFrame:
     told = [f"{len(faults)} of {len(images)} images cannot be read, first:", *faults[:3]] if faults else []
     if told or unknown:
         raise ValueError("\n".join([*told, unknown] if unknown else told))
+    _tell_shortcuts(images, members)
     return pd.DataFrame(rows).assign(copy_of=_first_like(thumbs, closeness))
+
+
+def _tell_shortcuts(images: ImageSet, groups: np.ndarray | None) -> None:
+    found = shortcuts(images, groups)
+    if found:
+        told = "; ".join(map(str, found))
+        cure = "images of one source may stand together. Name the source as the group, and keep it in one part."
+        if groups is not None:
+            cure = "the groups do not hold together all that belongs together. Group by what the look-up knows."
+        warnings.warn(f"Labels are told without a pixel: {told}: {cure}", stacklevel=3)
 
 
 def _first_like(thumbs: np.ndarray, closeness: float) -> np.ndarray:

@@ -19,7 +19,9 @@ from typing import Any, ParamSpec
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, SequentialSampler
 
+from tlhelpers.data._shortcuts import found_in
 from tlhelpers.models._backbones import entering, keeping_modes
 from tlhelpers.models._freezing import NORMS
 from tlhelpers.train._batches import (
@@ -89,6 +91,7 @@ def before_training(
     transform: Any = None,
     *,
     pretrained: bool = True,
+    grouped: bool = False,
     limit: int = 1000,
 ) -> list[Finding]:
     """Run every check that the arguments allow and return what they found.
@@ -104,6 +107,7 @@ def before_training(
         optimizer: the one that will train ``net``.
         transform: what the weights demand, with a normalization step; without it timm's settings are read.
         pretrained: whether the body of ``net`` was trained before; else its rates and features are not judged.
+        grouped: whether images of one source were kept in one part; then their order is not judged.
         limit: images read of each loader; copies are looked for among these.
 
     Raises:
@@ -114,7 +118,7 @@ def before_training(
     findings: list[Finding] = []
     with untouched(net, train, val):
         try:
-            _run_checks(findings, net, train, val, optimizer, transform, pretrained, limit)
+            _run_checks(findings, net, train, val, optimizer, transform, pretrained, grouped, limit)
         except _Found as found:
             if found.finding not in findings:
                 findings.append(found.finding)
@@ -129,6 +133,7 @@ def _run_checks(
     optimizer: torch.optim.Optimizer | None,
     transform: Any,
     pretrained: bool,
+    grouped: bool,
     limit: int,
 ) -> None:
     wanted = wanted_statistics(net, transform)
@@ -162,6 +167,10 @@ def _run_checks(
         if fault := range_fault(held[1], _logits(net, few[0]).shape[1]):
             raise _Found("head_size", Fault(f"the held-out {fault.what}", fault.cure))
         findings += check_labels_fit(net, (x, y), held) if pretrained else []
+    if not grouped and not tokens:
+        read = {"training": (train, y)} | ({} if val is None else {"validation": (val, held[1])})
+        orders = (check_order(labels, part) for part, (batches, labels) in read.items() if _in_order(batches))
+        findings += next(filter(None, orders), [])  # one is enough
     findings += check_frozen_norms(net)
     if optimizer is not None:
         findings += check_parameters(net, optimizer)
@@ -287,6 +296,30 @@ def check_labels(y: torch.Tensor, batch: int = 32) -> list[Finding]:
     mixed = len(y) <= 2 * batch or len(y[:batch].unique()) > 1
     what = f"the first {batch} labels are all {y[0].item()}: images come class by class."
     return findings + _unless(mixed, "labels", what, "Shuffle the training loader.")
+
+
+@_told
+def check_order(y: torch.Tensor, part: str = "training") -> list[Finding]:
+    """Ask whether place in the list tells the labels ``[N]``, which stand in the order of the files.
+
+    What it finds, and what it cannot, :func:`tlhelpers.data.shortcuts` tells, which sees file names, too.
+    """
+    y = _tensor(y, "labels")
+    if fault := label_fault(y):
+        return [Finding("order", f"{fault.what}.", fault.cure)]
+    fix = (
+        "Images of one source may stand together: keep each source in one part, as tl.data.parts(..., "
+        "ties=source) does. If you do, say grouped=True."
+    )
+    return [Finding("order", f"in {part}, {shortcut}.", fix) for shortcut in found_in(y.numpy())]
+
+
+def _in_order(batches: Batches) -> bool:
+    """Return whether batches come in the order of a list, as far as can be known."""
+    if not isinstance(batches, DataLoader):
+        return True
+    sampler = batches.sampler if batches.batch_sampler is None else getattr(batches.batch_sampler, "sampler", None)
+    return isinstance(sampler, SequentialSampler)
 
 
 @_told

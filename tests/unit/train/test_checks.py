@@ -619,3 +619,49 @@ class TestWhatFitTakes:
     def test_what_is_no_optimizer(self, tiny: Make, train: Pair, val: Pair, optimizer: object) -> None:
         (found,) = tl.train.before_training(tiny(), batches(train), batches(val), optimizer)
         assert found.name == "parameters" and "torch.optim.AdamW(net.parameters()" in found.fix
+
+
+class TestOrder:
+    """What place in the list tells is found where it can be known, and where it may matter."""
+
+    @staticmethod
+    def by_source(count: int, seed: int) -> Pair:
+        """Return images of sources that stand together in the list: runs of 20, most of one class each."""
+        x, _ = pictures(count, seed)
+        generator = torch.Generator().manual_seed(seed)
+        mostly = (torch.arange(count) // 20 % 2).double() * 0.9 + 0.05
+        y = (torch.rand(count, generator=generator) < mostly).long()
+        return x, y
+
+    def found(self, net: Backbone, train: object, val: object = None, **how: bool) -> list[str]:
+        told = tl.train.before_training(net, train, val, pretrained=False, **how)
+        return [one.what for one in told if one.name == "order"]
+
+    def test_it_is_told_of_either_part_once(self, tiny: Make) -> None:
+        mixed, train, val = pictures(240, 0), self.by_source(240, 1), self.by_source(240, 2)
+        (first,) = self.found(tiny(), batches(train), batches(val))
+        assert first.startswith("in training, a look-up by place in the list ranks held-out images with AUROC 0.")
+        (second,) = self.found(tiny(), batches(mixed), batches(val))
+        assert second.startswith("in validation, a look-up by place")
+        assert self.found(tiny(), list(batches(mixed)), list(batches(val))) == [second]
+
+    def test_a_loader_that_shuffles_says_nothing(self, tiny: Make) -> None:
+        assert self.found(tiny(), batches(self.by_source(240, 1), shuffle=True)) == []
+
+    def test_batches_that_a_sampler_of_its_own_puts_together_say_nothing(self, tiny: Make) -> None:
+        data = TensorDataset(*self.by_source(240, 1))
+        rows = [list(range(start, start + 20)) for start in range(0, 240, 20)]
+        assert self.found(tiny(), DataLoader(data, batch_sampler=rows)) == []
+        assert len(self.found(tiny(), DataLoader(data, 20))) == 1
+
+    def test_who_kept_sources_together_is_not_told(self, tiny: Make) -> None:
+        assert self.found(tiny(), batches(self.by_source(240, 1)), grouped=True) == []
+
+    def test_a_list_sorted_by_class_says_nothing(self, tiny: Make) -> None:
+        x, y = pictures(240, 0)
+        assert self.found(tiny(), batches((x, y.sort().values))) == []
+
+    def test_labels_that_are_none_are_a_finding(self) -> None:
+        assert names(tl.train.check_order(torch.rand(100, 2))) == ["order"]
+        assert tl.train.check_order(torch.arange(100) % 2) == []
+        assert tl.train.check_order(np.zeros(100, int)) == []
