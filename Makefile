@@ -54,6 +54,7 @@ slow: setup ## rerun stored runs and every exercise's solution, search longer (h
 
 results: setup ## run the stored experiments of book/results again (hours; goes on where it stopped)
 	@$(RUN) -m benchmarks
+	@$(RUN) -m benchmarks.contrasts
 
 numbers: setup ## measure what the build promises: seconds, lines, and a chapter beside a busy process (an hour)
 	@$(RUN) -m tools.numbers
