@@ -253,7 +253,7 @@ def load(name: str | Path) -> ImageSet:
 
 
 def split(
-    images: ImageSet, train: int, val: int, test: int, seed: int, groups: Iterable[Any] | None = None
+    images: ImageSet, train: int, val: int, test: int, seed: int, *, groups: Iterable[Any] | None = None
 ) -> Splits:
     """Divide ``images`` into three disjoint parts of the given sizes, each with the same share of classes.
 
