@@ -122,19 +122,29 @@ def maps(net: Backbone, out: torch.Tensor) -> torch.Tensor:
     raise ValueError(f"a stage's output of shape {tuple(out.shape)} is neither a map, nor a square of tokens.")
 
 
-def cka(x: np.ndarray | torch.Tensor, y: np.ndarray | torch.Tensor) -> float:
-    """Return the linear centered kernel alignment of two descriptions of the same images, from 0 to 1.
+def cka(x: np.ndarray | torch.Tensor, y: np.ndarray | torch.Tensor, *, debiased: bool = False) -> float:
+    """Return the linear centered kernel alignment of two descriptions of the same images, 1 where they agree.
 
     It compares which images lie near which, so that neither the number of features, nor their order, rotation or
-    common scale counts (Kornblith et al. 2019, "Similarity of Neural Network Representations Revisited"). With
-    few images and many features it is biased toward 1.
+    common scale counts (Kornblith et al. 2019, "Similarity of Neural Network Representations Revisited").
+
+    The default lies in 0 to 1 and is biased upward by few images and many features: two independent clouds of
+    noise with ``C`` features score about ``C / (N + C)``. Take it with many times more images than features, or to
+    compare scores of the same ``N`` and ``C``, whose bias is about the same.
+
+    ``debiased=True`` divides unbiased estimates of HSIC (Song et al. 2012, "Feature Selection via Dependence
+    Maximization"), as Nguyen et al. (2021), "Do Wide and Deep Networks Learn the Same Things?", do: noise scores
+    about 0 at any size, and below 0 as often as above. Take it with fewer images than features, and to compare
+    layers of different width (Murphy et al. 2024, "Correcting Biased Centered Kernel Alignment Measures in
+    Biological and Artificial Neural Networks"). The stored tables of this book hold the default; do not mix them.
 
     Args:
         x, y: ``[N, C1]`` and ``[N, C2]``, one row an image, in the same order.
+        debiased: whether to take the unbiased estimates; needs four rows or more, and scatters with few.
 
     Raises:
-        ValueError: when the rows do not match, there are fewer than three, a value is not finite, or all images
-            have the same features.
+        ValueError: when the rows do not match, there are fewer than three, or four, a value is not finite, or all
+            images have the same features, or, debiased, features that no two images share.
     """
     check_same_order(x, y, "x", "y")
     a, b = (numbers(features, "features") for features in (x, y))
@@ -145,13 +155,38 @@ def cka(x: np.ndarray | torch.Tensor, y: np.ndarray | torch.Tensor) -> float:
         raise ValueError(
             f"there are {len(a)} rows; any two images look alike in all descriptions. Give three or more."
         )
+    if debiased and len(a) < 4:
+        raise ValueError(
+            f"there are {len(a)} rows, and the unbiased estimate divides by N - 3; give four or more, many more "
+            "for a steady score, or debiased=False."
+        )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("features hold NaN or infinity; look at the layer that makes them.")
     a, b = a - a.mean(0), b - b.mean(0)
     norms = np.linalg.norm(a.T @ a) * np.linalg.norm(b.T @ b)
     if norms <= 1e-24 * largest**2:
         raise ValueError("all images have the same features; there is nothing to compare.")
-    return float(np.linalg.norm(a.T @ b) ** 2 / norms)
+    if not debiased:
+        return float(np.linalg.norm(a.T @ b) ** 2 / norms)
+    own = _unbiased_hsic(a, a), _unbiased_hsic(b, b)
+    for name, hsic, features in zip("xy", own, (a, b), strict=True):
+        if hsic <= 1e-12 * np.linalg.norm(features.T @ features) ** 2:
+            raise ValueError(
+                f"in {name} no two images have more in common than any other two, as where each has a feature of "
+                "its own; nothing is left to compare without the bias. Give other features, or debiased=False."
+            )
+    return float(_unbiased_hsic(a, b) / np.sqrt(own[0] * own[1]))
+
+
+def _unbiased_hsic(a: np.ndarray, b: np.ndarray) -> float:
+    """Return N (N - 3) times the estimate of Song et al. (2012) for linear kernels of centered features.
+
+    With centered features the rows of both kernels sum to 0, so that what their diagonals add can be taken off
+    without a matrix of ``[N, N]``.
+    """
+    n, p, q = len(a), (a**2).sum(1), (b**2).sum(1)
+    biased = np.linalg.norm(a.T @ b) ** 2
+    return float(biased - n / (n - 2) * (p @ q) + p.sum() * q.sum() / ((n - 1) * (n - 2)))
 
 
 def gradcam(

@@ -29,7 +29,7 @@ from ._huggingface import (
     trainer_settings,
 )
 from ._loop import class_weights, device_of, evaluate, fit, fit_head, predict_proba, to_device
-from ._penalties import Weights, ewc, fisher, l2sp, rehearsed, replay, snapshot
+from ._penalties import Weights, ewc, fisher, l2sp, pull_back, rehearsed, replay, snapshot
 from ._text_saving import load_text_classifier, predict_texts, save_text_classifier
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "param_groups",
     "predict_proba",
     "predict_texts",
+    "pull_back",
     "rehearsed",
     "replay",
     "save_text_classifier",

@@ -1,16 +1,18 @@
-"""Keep what a network knew while it learns something else: two penalties, and rehearsal.
+"""Keep what a network knew while it learns something else: two penalties, a pull beside the loss, and rehearsal.
 
 Forgetting is loss of performance on the *source* task (McCloskey & Cohen 1989); measure it there. Each penalty is
 a number to add to the loss, a function of weights alone: ``loss + ewc(net, start, importance, strength)``, or
-``train.fit(..., penalty=lambda: ewc(...))``.
+``train.fit(..., penalty=lambda: ewc(...))``. :func:`pull_back` moves the weights themselves, after each step.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 from tqdm import tqdm
 
 from tlhelpers._machine import device_of
@@ -25,6 +27,7 @@ from tlhelpers.train._batches import (
     range_fault,
     refused,
 )
+from tlhelpers.train._guards import optimizer_fault
 
 Weights = dict[str, torch.Tensor]
 """Tensors by the name of a parameter, shaped as it is."""
@@ -96,7 +99,8 @@ def ewc(net: nn.Module, start: Weights, importance: Weights, strength: float) ->
 
     ``strength / 2 * sum_i F_i (w_i - start_i) ** 2`` over the weights in ``start`` (Kirkpatrick et al. 2017): a
     spring at each weight, stiff where the source task needs it. It is the quadratic approximation of the source
-    loss around ``start``, so ``start`` must be a minimum of that.
+    loss around ``start``, so ``start`` must be a minimum of that. Adam and its kin rescale the gradient of a
+    spring; :func:`pull_back` is the form that they leave alone.
 
     Args:
         start: what :func:`snapshot` returned before tuning.
@@ -120,7 +124,8 @@ def l2sp(
 
     ``strength / 2 * sum_i (w_i - start_i) ** 2 + new_strength / 2 * sum_j w_j ** 2`` (Xuhong Li et al. 2018,
     "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"): ``i`` over the weights in
-    ``start``, ``j`` over those of a new head, which have no start to return to. It needs no source data.
+    ``start``, ``j`` over those of a new head, which have no start to return to. It needs no source data. With
+    Adam and its kin see :func:`pull_back`.
 
     Args:
         start: what :func:`snapshot` returned before tuning, without the new head.
@@ -147,11 +152,90 @@ def l2sp(
     return total
 
 
+def pull_back(
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    start: Weights,
+    strength: float,
+    importance: Weights | None = None,
+) -> RemovableHandle:
+    """Pull the weights of ``net`` toward ``start`` after each step of ``optimizer``, until the pull is removed.
+
+    ``w <- w - min(1, lr * strength * importance) * (w - start)``: the springs of :func:`l2sp`, or with
+    ``importance`` those of :func:`ewc`, outside of the loss. Inside, Adam divides the gradient of a spring, like
+    the rest, by the root of its second moment: where the gradients of the loss are large, the same spring pulls
+    less. Weight decay had this fault, and AdamW is its cure (Loshchilov & Hutter 2019, "Decoupled Weight Decay
+    Regularization"); here the decay is toward the start. With plain SGD both forms agree at small rates.
+
+    The strength is another number than in the loss, so search it anew. A step of Adam is about ``lr``, so that a
+    weight rests within about ``1 / (strength * importance)`` of its start, whatever the scale of the loss.
+
+    ``lr`` is that of the weight's own group at that step. A weight that the step left alone, as it is frozen or
+    has no gradient, stays where it is. So does each weight that ``start`` does not hold: leave a new head out.
+
+    Args:
+        net: the network, where it will be trained.
+        optimizer: holds weights of ``net``; a group that is added later is pulled, too.
+        start: what :func:`snapshot` returned before tuning, tensors shaped as the weights of these names.
+        strength: 0 or more.
+        importance: what :func:`fisher` returned on source data, by the same names; ``None`` pulls all alike.
+
+    Returns:
+        A handle: ``handle.remove()`` ends the pull, and so does the end of ``with pull_back(...):``. A second call
+        pulls a second time.
+
+    Raises:
+        ValueError: as :func:`ewc`; when ``importance`` holds a number that is negative or not finite, or the
+            optimizer is none, or holds no weight of ``start``.
+        KeyError: as :func:`ewc`.
+    """
+    if fault := optimizer_fault(optimizer):
+        raise refused(fault)
+    now = _held(net, start, strength, importance)
+    springs = {}
+    for name, old in start.items():
+        w = now[name]
+        stiff = w.new_ones(()) if importance is None else importance[name]
+        if not (torch.isfinite(stiff) & (stiff >= 0)).all():
+            raise ValueError(
+                f"importance of {name!r} runs from {stiff.min():g} to {stiff.max():g}; give finite numbers of 0 "
+                "or more, as fisher returns them: below 0 a weight would be pushed away."
+            )
+        springs[id(w)] = (old.to(w.dtype), stiff)
+    if not any(id(w) in springs for group in optimizer.param_groups for w in group["params"]):
+        raise ValueError(
+            f"the optimizer holds none of the {len(start)} weight(s) of start, first {next(iter(start))!r}, so "
+            "none would be pulled; make it from net.parameters(), of this network and not of a copy."
+        )
+
+    @torch.no_grad()
+    def pull(*_: object) -> None:
+        for group in optimizer.param_groups:
+            for w in group["params"]:
+                if id(w) in springs and w.requires_grad and w.grad is not None:
+                    old, stiff = springs[id(w)]
+                    share = (float(group["lr"]) * strength * stiff).clamp(max=1)
+                    w.lerp_(old, share.to(w.dtype))
+
+    return optimizer.register_step_post_hook(pull)
+
+
 def _springs(
     net: nn.Module, start: Mapping[str, torch.Tensor], strength: float, stiff: Mapping[str, torch.Tensor] | None
 ) -> torch.Tensor:
-    if not strength >= 0:
-        raise ValueError(f"strength={strength}; a penalty's strength is 0 or more.")
+    now = _held(net, start, strength, stiff)
+    terms = [
+        ((now[name] - old) ** 2 * (1.0 if stiff is None else stiff[name])).sum() for name, old in start.items()
+    ]
+    return strength / 2 * torch.stack(terms).sum()
+
+
+def _held(
+    net: nn.Module, start: Mapping[str, torch.Tensor], strength: float, stiff: Mapping[str, torch.Tensor] | None
+) -> dict[str, nn.Parameter]:
+    """Return the parameters of ``net`` by name, once a start, a strength and the stiffness fit them."""
+    if not 0 <= strength < math.inf:
+        raise ValueError(f"strength={strength}; a penalty's strength is a finite number, 0 or more.")
     if not start:
         raise ValueError(
             "start holds no weight, so nothing would be held; take the snapshot with some part unfrozen."
@@ -180,10 +264,7 @@ def _springs(
                     f"{tuple(now[name].shape)} on {now[name].device} in the network; take {what} from this "
                     "network, where it lies now, and leave a new head out."
                 )
-    terms = [
-        ((now[name] - old) ** 2 * (1.0 if stiff is None else stiff[name])).sum() for name, old in start.items()
-    ]
-    return strength / 2 * torch.stack(terms).sum()
+    return now
 
 
 def rehearsed(size: int, share: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -244,6 +245,83 @@ class TestCka:
     def test_what_cannot_be_compared_is_refused(self, x: np.ndarray, y: np.ndarray, message: str) -> None:
         with pytest.raises(ValueError, match=message):
             tl.look.cka(x, y)
+
+
+def song(x: np.ndarray, y: np.ndarray) -> float:
+    """Return the unbiased HSIC of two linear kernels as Song et al. (2012) write it, from plain features."""
+    n, one = len(x), np.ones(len(x))
+    k, m = ((1 - np.eye(n)) * (features @ features.T) for features in (x, y))
+    inner = (
+        np.trace(k @ m) + one @ k @ one * (one @ m @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * (one @ k @ m @ one)
+    )
+    return float(inner / (n * (n - 3)))
+
+
+class TestDebiasedCka:
+    @staticmethod
+    def related(n: int, c: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return two descriptions that share half of what they say."""
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(n, c)) + 3
+        return x, x + rng.normal(size=(n, c))
+
+    def test_it_is_the_ratio_of_unbiased_estimates(self) -> None:
+        for n, c in ((4, 2), (12, 30), (40, 6)):
+            x, y = self.related(n, c)
+            known = song(x, y) / np.sqrt(song(x, x) * song(y, y))
+            assert tl.look.cka(x, y, debiased=True) == pytest.approx(known, abs=1e-9)
+
+    @pytest.mark.parametrize("sizes", [(2000, 2000), (500, 3000)])
+    def test_noise_scores_about_zero_where_the_biased_form_says_alike(self, sizes: tuple[int, int]) -> None:
+        rng = np.random.default_rng(0)
+        x, y = (rng.normal(size=(100, c)) for c in sizes)
+        expected = np.prod([np.sqrt(c / (100 + c)) for c in sizes])  # of the biased form
+        assert tl.look.cka(x, y) == pytest.approx(expected, abs=0.02) and expected > 0.89
+        assert abs(tl.look.cka(x, y, debiased=True)) < 0.05
+
+    def test_noise_lies_below_zero_as_often_as_above(self) -> None:
+        rng = np.random.default_rng(0)
+        found = [tl.look.cka(*rng.normal(size=(2, 12, 40)), debiased=True) for _ in range(400)]
+        assert abs(np.mean(found)) < 3 * np.std(found) / 20 and 0.4 < np.mean(np.array(found) > 0) < 0.6
+
+    def test_it_meets_the_biased_form_as_images_become_many(self) -> None:
+        gaps = []
+        for n in (20, 200, 2000, 20000):
+            x, y = self.related(n, 10)
+            gaps.append(abs(tl.look.cka(x, y) - tl.look.cka(x, y, debiased=True)))
+        assert gaps[0] > 0.05 and gaps[-1] < 1e-3
+        assert all(later < earlier / 3 for earlier, later in itertools.pairwise(gaps))
+
+    def test_few_images_give_on_average_what_many_say(self) -> None:
+        true = tl.look.cka(*self.related(20000, 60), debiased=True)
+        few = [self.related(30, 60, seed) for seed in range(40)]
+        assert np.mean([tl.look.cka(x, y, debiased=True) for x, y in few]) == pytest.approx(true, abs=0.03)
+        assert np.mean([tl.look.cka(x, y) for x, y in few]) > true + 0.1
+
+    def test_rotation_order_scale_and_shift_do_not_count(self) -> None:
+        x, y = self.related(15, 30)
+        turn = np.linalg.qr(np.random.default_rng(1).normal(size=(30, 30)))[0]
+        expected = tl.look.cka(x, y, debiased=True)
+        for same in (x @ turn, x[:, ::-1], -7 * x, x + 100):
+            assert tl.look.cka(same, y, debiased=True) == pytest.approx(expected)
+        assert tl.look.cka(y, x, debiased=True) == pytest.approx(expected)
+        assert tl.look.cka(x, 2 * x @ turn, debiased=True) == pytest.approx(1)
+
+    def test_the_default_is_the_biased_form(self) -> None:
+        x, y = self.related(15, 30)
+        assert tl.look.cka(x, y) == tl.look.cka(x, y, debiased=False) == pytest.approx(by_kernels(x, y))
+
+    def test_three_images_are_too_few(self) -> None:
+        x, y = self.related(3, 5)
+        with pytest.raises(ValueError, match=r"there are 3 rows, and .* divides by N - 3; give four or more"):
+            tl.look.cka(x, y, debiased=True)
+        assert tl.look.cka(x, y) > 0
+
+    @pytest.mark.parametrize("scale", [1.0, 1e6])
+    def test_features_of_their_own_leave_nothing_to_compare(self, scale: float) -> None:
+        x, _ = self.related(6, 4)
+        with pytest.raises(ValueError, match="in y no two images have more in common than any other two"):
+            tl.look.cka(x, scale * np.eye(6) + 7, debiased=True)
 
 
 class TestRandomized:

@@ -245,3 +245,164 @@ class TestStart:
             tl.train.l2sp(net, start, 1.0, 5.0)
         with pytest.raises(ValueError, match=r"new_strength=-5\.0; a penalty"):
             tl.train.l2sp(net, start, 1.0, -5.0)
+
+
+class TestPullBack:
+    """The springs outside of the loss, worked by hand where that can be done."""
+
+    @staticmethod
+    def step(net: nn.Module, optimizer: torch.optim.Optimizer, slope: float = 3.0) -> None:
+        """Take one step down a loss whose gradient is ``slope`` at every weight."""
+        optimizer.zero_grad()
+        (slope * torch.stack([p.sum() for p in net.parameters() if p.requires_grad]).sum()).backward()
+        optimizer.step()
+
+    @pytest.fixture
+    def net(self) -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)).double()
+
+    @staticmethod
+    def body(net: nn.Module) -> dict[str, torch.Tensor]:
+        return {name: w for name, w in tl.train.snapshot(net).items() if name.startswith("0.")}
+
+    def test_two_steps_of_sgd_by_hand(self) -> None:
+        net = Point(2.0)
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+        # A share of 0.1 * 4 * 0.5 = 0.2 of the way back, after each step of 0.1 * 3.
+        tl.train.pull_back(net, optimizer, tl.train.snapshot(net), 4.0, {"w": torch.tensor([0.5]).double()})
+        self.step(net, optimizer)
+        assert net.w.item() == pytest.approx(1.7 + 0.2 * 0.3)
+        self.step(net, optimizer)
+        assert net.w.item() == pytest.approx(1.46 + 0.2 * 0.54)
+
+    @pytest.mark.parametrize("slope", [3.0, 3000.0])
+    def test_a_step_of_adamw_by_hand_whatever_the_gradient(self, slope: float) -> None:
+        net = Point(2.0)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, weight_decay=0.5)
+        tl.train.pull_back(net, optimizer, tl.train.snapshot(net), 2.0)
+        # Decay leaves 2 * 0.95, the first step is lr, and a share of 0.1 * 2 of what is missing comes back.
+        self.step(net, optimizer, slope)
+        assert net.w.item() == pytest.approx(1.8 + 0.2 * 0.2, abs=1e-7)
+
+    def test_adam_weakens_the_spring_in_the_loss_where_gradients_are_large_and_not_this_one(self) -> None:
+        """The reason for it: two weights, displaced alike, whose gradients say nothing and differ in size."""
+
+        def left(pulled: bool) -> torch.Tensor:
+            net, start = Point(1.0, 1.0), {"w": torch.zeros(2).double()}
+            optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+            if pulled:
+                tl.train.pull_back(net, optimizer, start, 1.0)
+            for number in range(100):
+                optimizer.zero_grad()
+                loss = (-1) ** number * (torch.tensor([1.0, 100.0]).double() * net.w).sum()
+                (loss if pulled else loss + tl.train.l2sp(net, start, 1.0)).backward()
+                optimizer.step()
+            return net.w.detach()
+
+        small, large = left(pulled=False).tolist()
+        assert small < 0.7 and large > 0.95
+        small, large = left(pulled=True).tolist()
+        assert small == pytest.approx(large, abs=1e-6)
+        assert small == pytest.approx(0.99**100, abs=0.02)
+
+    @pytest.mark.parametrize("slope", [0.01, 100.0])
+    def test_under_adam_a_weight_rests_at_the_distance_that_the_strength_names(self, slope: float) -> None:
+        net = Point(2.0)
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+        tl.train.pull_back(net, optimizer, tl.train.snapshot(net), 5.0)
+        for _ in range(300):
+            self.step(net, optimizer, slope)
+        assert net.w.item() == pytest.approx(2 - 1 / 5, abs=0.015)
+
+    def test_the_rate_is_that_of_the_weights_group_at_that_step(self, net: nn.Module) -> None:
+        groups = [{"params": net[0].parameters(), "lr": 0.1}, {"params": net[1].parameters(), "lr": 0.2}]
+        optimizer, start = torch.optim.SGD(groups), tl.train.snapshot(net)
+        tl.train.pull_back(net, optimizer, start, 2.0)
+        self.step(net, optimizer, 1.0)
+        assert torch.allclose(net[0].weight - start["0.weight"], torch.tensor(-0.1 * (1 - 0.2)).double())
+        assert torch.allclose(net[1].weight - start["1.weight"], torch.tensor(-0.2 * (1 - 0.4)).double())
+        optimizer.param_groups[0]["lr"] = 0.4  # as a schedule would
+        self.step(net, optimizer, 1.0)
+        assert torch.allclose(net[0].weight - start["0.weight"], torch.tensor((-0.08 - 0.4) * (1 - 0.8)).double())
+
+    def test_it_never_goes_beyond_the_start(self, net: nn.Module) -> None:
+        optimizer, start = torch.optim.AdamW(net.parameters(), lr=0.1), tl.train.snapshot(net)
+        tl.train.pull_back(net, optimizer, start, 1e9)
+        self.step(net, optimizer)
+        assert all(torch.equal(w, start[name]) for name, w in net.named_parameters())
+
+    def test_a_weight_without_importance_goes_its_own_way(self, net: nn.Module) -> None:
+        alone = copy.deepcopy(net)
+        self.step(alone, torch.optim.AdamW(alone.parameters(), lr=0.1))
+        importance = {name: torch.zeros_like(w) for name, w in net.named_parameters()}
+        importance["0.bias"][1] = 1e9
+        optimizer, start = torch.optim.AdamW(net.parameters(), lr=0.1), tl.train.snapshot(net)
+        tl.train.pull_back(net, optimizer, start, 1.0, importance)
+        self.step(net, optimizer)
+        free = torch.tensor([True, False, True, True])
+        assert torch.equal(net[0].weight, alone[0].weight)
+        assert torch.equal(net[0].bias[free], alone[0].bias[free]) and net[0].bias[1] == start["0.bias"][1]
+
+    def test_a_new_head_that_the_start_does_not_hold_goes_its_own_way(self, net: nn.Module) -> None:
+        alone = copy.deepcopy(net)
+        self.step(alone, torch.optim.AdamW(alone.parameters(), lr=0.1))
+        optimizer, start = torch.optim.AdamW(net.parameters(), lr=0.1), self.body(net)
+        tl.train.pull_back(net, optimizer, start, 1e9)
+        self.step(net, optimizer)
+        assert torch.equal(net[1].weight, alone[1].weight) and torch.equal(net[1].bias, alone[1].bias)
+        assert torch.equal(net[0].weight, start["0.weight"])
+
+    def test_a_weight_that_the_step_leaves_alone_stays_away_from_the_start(self, net: nn.Module) -> None:
+        optimizer, start = torch.optim.SGD(net.parameters(), lr=0.1), tl.train.snapshot(net)
+        tl.train.pull_back(net, optimizer, start, 1e9)
+        net[0].weight.grad = torch.zeros_like(net[0].weight)  # frozen on the way, a gradient left behind
+        net[0].weight.requires_grad_(False).add_(1)
+        with torch.no_grad():
+            net[0].bias.add_(1)  # trained, but the loss does not reach it
+        net[1](torch.ones(1, 4).double()).sum().backward()
+        optimizer.step()
+        assert torch.equal(net[0].weight, start["0.weight"] + 1) and torch.equal(net[0].bias, start["0.bias"] + 1)
+        assert torch.equal(net[1].weight, start["1.weight"])
+
+    def test_once_removed_it_does_nothing(self, net: nn.Module) -> None:
+        optimizer, start = torch.optim.SGD(net.parameters(), lr=0.1), tl.train.snapshot(net)
+        handle = tl.train.pull_back(net, optimizer, start, 1e9)
+        handle.remove()
+        with tl.train.pull_back(net, optimizer, start, 1e9):
+            self.step(net, optimizer)
+            assert torch.equal(net[0].weight, start["0.weight"])
+        self.step(net, optimizer)
+        assert torch.allclose(net[0].weight, start["0.weight"] - 0.3)
+
+    def test_the_loop_keeps_to_it(self, net: nn.Module) -> None:
+        optimizer, start = torch.optim.AdamW(net.parameters(), lr=0.1), self.body(net)
+        head = net[1].weight.detach().clone()
+        batch = (examples(8), torch.arange(8) % 2)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.9)
+        with tl.train.pull_back(net, optimizer, start, 1e9):
+            tl.train.fit(net, [batch, batch], [(batch[0] + 0, batch[1])], optimizer, 2, scheduler=schedule)
+        assert torch.equal(net[0].weight, start["0.weight"]) and not torch.allclose(net[1].weight, head)
+
+    def test_what_would_pull_nothing_or_away_is_refused(self, net: nn.Module) -> None:
+        optimizer, start = torch.optim.SGD(net.parameters(), lr=0.1), tl.train.snapshot(net)
+        other = torch.optim.SGD(copy.deepcopy(net).parameters(), lr=0.1)
+        with pytest.raises(
+            ValueError, match=r"holds none of the 4 weight\(s\) of start, first '0.weight'.*a copy"
+        ):
+            tl.train.pull_back(net, other, start, 1.0)
+        with pytest.raises(ValueError, match="optimizer is the class SGD, not yet called"):
+            tl.train.pull_back(net, torch.optim.SGD, start, 1.0)  # type: ignore[arg-type]
+        for strength in (-1.0, float("nan"), float("inf")):
+            with pytest.raises(ValueError, match=f"strength={strength}; a penalty's strength is a finite number"):
+                tl.train.pull_back(net, optimizer, start, strength)
+        with pytest.raises(ValueError, match=r"'0.weight' of start is the network's own"):
+            tl.train.pull_back(net, optimizer, dict(net.named_parameters()), 1.0)
+        with pytest.raises(KeyError, match=r"first '0\.weight'"):
+            tl.train.pull_back(net, optimizer, start, 1.0, {})
+        for wrong, told in ((-2.0, "from -2 to 1"), (float("nan"), "from nan to nan")):
+            importance = {name: torch.ones_like(w) for name, w in start.items()}
+            importance["0.bias"][0] = wrong
+            with pytest.raises(ValueError, match=f"importance of '0.bias' runs {told}"):
+                tl.train.pull_back(net, optimizer, start, 1.0, importance)
+        assert not optimizer._optimizer_step_post_hooks
