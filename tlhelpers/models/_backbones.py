@@ -335,8 +335,8 @@ def load(
             that of the weights, and their margin: 256 pixels scaled, 224 cut. timm calls it ``input_size`` (not
             the larger ``test_input_size`` at which some score better). Where positions
             belong to one size, such as those of transformers, they are resampled for another.
-        seed: of every random weight. PyTorch's own generator is left as it was: seed it where what follows draws
-            from it.
+        seed: of every random weight. PyTorch's own generator is seeded with it, too: seed again after loading
+            where what follows draws from it.
 
     Raises:
         ValueError: when no library knows the name; when the weights have no head and ``num_classes`` is ``None``;
@@ -359,11 +359,8 @@ def load(
         raise ValueError(f"image_size={image_size!r}; give the side in pixels, a whole number of 1 or more.")
     num_classes, image_size = (None if n is None else int(n) for n in (num_classes, image_size))
     _sources.check_name(name, num_classes, pretrained, image_size)
-    with random_state_kept(int(seed)):
-        return _made(name, num_classes, pretrained, image_size, int(seed))
+    torch.manual_seed(seed)
 
-
-def _made(name: str, num_classes: int | None, pretrained: bool, image_size: int | None, seed: int) -> Backbone:
     try:
         plain, transform, side = _sources.make(name, num_classes, pretrained, image_size)
     except HubError:
@@ -412,8 +409,8 @@ def _headed(net: Backbone, num_classes: int | None, seed: int) -> Backbone:
     """Put a new head of ``num_classes`` on ``net``, if any; return it."""
     if num_classes is not None:
         # Seed again: how many random numbers the body drew must not change the head.
-        with random_state_kept(seed):
-            net.replace_head(num_classes)
+        torch.manual_seed(seed)
+        net.replace_head(num_classes)
     return net
 
 
@@ -450,21 +447,6 @@ def _fault(net: Backbone, side: int) -> str | Exception:
 
 def _shape(found: object) -> str:
     return str(tuple(found.shape)) if isinstance(found, torch.Tensor) else f"a {type(found).__name__}"
-
-
-@contextmanager
-def random_state_kept(seed: int | None = None) -> Iterator[None]:
-    """Leave PyTorch's generators, after a ``with`` block, as they were before, on the CPU and on CUDA.
-
-    Args:
-        seed: what they start at within the block; ``None`` lets them go on.
-    """
-    cuda = torch.cuda.is_initialized()
-    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count())) if cuda else []):
-        if seed is not None:
-            # torch.manual_seed would leave the seed waiting for a CUDA that starts later.
-            (torch.manual_seed if cuda else torch.default_generator.manual_seed)(seed)
-        yield
 
 
 @contextmanager
