@@ -43,14 +43,17 @@ def tables(root: Path) -> str:
 def protocol(root: Path) -> str:
     """The tables of the protocol as HTML: what each asks, how it is split, and each arm with its search."""
     found = _read(root)
-    return "\n".join(_planned(name, rules) for name, rules in found["tables"].items())
+    return "\n".join(_planned(name, rules, found["amendments"]) for name, rules in found["tables"].items())
 
 
 def _read(root: Path) -> dict[str, Any]:
     return yaml.safe_load((root / "benchmarks" / "protocol.yml").read_text(encoding="utf-8"))
 
 
-def _planned(name: str, rules: dict[str, Any]) -> str:
+def _planned(name: str, rules: dict[str, Any], amendments: list[dict[str, Any]]) -> str:
+    changes = [change for change in amendments if change["table"] == name]
+    for change in changes:
+        rules = rules | change.get("rules", {})
     final = rules["final"]
     splits = len(final["regroupings"]) * final["folds"]
     size = f", {rules['image_size']} pixels" if "image_size" in rules else ""
@@ -59,9 +62,12 @@ def _planned(name: str, rules: dict[str, Any]) -> str:
         f"{', '.join(f'{count:,}' for count in it['labels'])} labels</dd>"
         for arm, it in rules["arms"].items()
     )
+    measure = {"auroc": "AUROC"}.get(rules["measure"], rules["measure"])
     line = (
-        f"<strong>{name}</strong>: {html.escape(rules['question'])} Measured in {rules['measure']}{size}, "
-        f"{splits} splits"
+        f"<strong>{name}</strong>: {html.escape(rules['question'])} Measured in {measure}{size}, {splits} splits"
+    )
+    arms += "".join(
+        f"<dt>Amended {change['date']}</dt><dd>{html.escape(change['reason'].strip())}</dd>" for change in changes
     )
     return (
         f'<details class="tl-card" id="protocol-{name}"><summary>{line}</summary>'
@@ -92,7 +98,9 @@ def endpoints(root: Path) -> str:
     head = "".join(
         f"<th>{title}</th>" for title in ("table", "difference", "labels", "found", "Holm’s <em>p</em>")
     )
-    return f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    body = f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
+    frame = 'class="pst-scrollable-table-container" tabindex="0" role="region" aria-label="Primary endpoints"'
+    return f"<div {frame}>{body}</div>"
 
 
 def seconds(root: Path, chapters: dict[str, tuple[str, str]]) -> str:

@@ -96,6 +96,10 @@ def test_the_page_shows_each_arm_of_the_protocol_and_each_endpoint(tmp_path: Pat
     for name, rules in planned["tables"].items():
         block = shown.split(f'id="protocol-{name}"')[1].split("</details>")[0]
         assert all(f"<dt>{arm}</dt>" in block for arm in rules["arms"]), name
+        amended = [change for change in planned["amendments"] if change["table"] == name]
+        final = (rules | amended[-1]["rules"] if amended else rules)["final"]
+        assert f"{len(final['regroupings']) * final['folds']} splits" in block
+        assert block.count("<dt>Amended") == len(amended)
     asked = sum(len(it["labels"]) for it in planned["endpoints"].values())
     assert provenance.endpoints(ROOT).count("<tr>") == 1 + asked
     (tmp_path / "benchmarks").mkdir()
