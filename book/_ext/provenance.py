@@ -29,6 +29,8 @@ def table(name: str, root: Path) -> str:
     facts["Command"] = f"<code>{facts['Command']}</code>"
     details = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in facts.items())
     line = f"<strong>{name}</strong>: {facts['Rows']} rows, seeds {facts['Seeds']}, {facts['Computing']}"
+    if name in _read(root)["tables"] and name not in {row["table"] for row in _contrasts(root)}:
+        line += "; still filling, so nothing is read from it"
     return (
         f'<details class="tl-card" id="table-{name}"><summary>{line}</summary>'
         f"<dl><dt>Chapters</dt><dd>{chapters}</dd>{details}</dl></details>"
@@ -48,6 +50,14 @@ def protocol(root: Path) -> str:
 
 def _read(root: Path) -> dict[str, Any]:
     return yaml.safe_load((root / "benchmarks" / "protocol.yml").read_text(encoding="utf-8"))
+
+
+def _contrasts(root: Path) -> list[dict[str, str]]:
+    path = root / "book" / "results" / "contrasts.csv"
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _planned(name: str, rules: dict[str, Any], amendments: list[dict[str, Any]]) -> str:
@@ -77,11 +87,7 @@ def _planned(name: str, rules: dict[str, Any], amendments: list[dict[str, Any]])
 
 def endpoints(root: Path) -> str:
     """The primary endpoints and what came out, as an HTML table; those without a whole table say so."""
-    results = root / "book" / "results" / "contrasts.csv"
-    there: dict[str, dict[str, str]] = {}
-    if results.is_file():
-        with results.open(encoding="utf-8", newline="") as file:
-            there = {row["endpoint"]: row for row in csv.DictReader(file) if row["endpoint"]}
+    there = {row["endpoint"]: row for row in _contrasts(root) if row["endpoint"]}
     lines = []
     for name, it in _read(root)["endpoints"].items():
         for labels in it["labels"]:

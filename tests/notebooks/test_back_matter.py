@@ -88,6 +88,12 @@ def test_every_stored_table_shows_what_made_it() -> None:
         block = shown.split(f'id="table-{path.stem}"')[1].split("</details>")[0]
         assert all(note["commit"] in block for note in notes.values()), path.stem
         assert "<dt>Command</dt><dd><code>python -m benchmarks" in block
+        read = (
+            path.with_name("contrasts.csv").is_file() and path.stem in path.with_name("contrasts.csv").read_text()
+        )
+        planned = (ROOT / "benchmarks" / "protocol.yml").read_text()
+        filling = f"\n  {path.stem}:\n" in planned and not read
+        assert ("still filling" in block) == filling, path.stem
 
 
 def test_the_page_shows_each_arm_of_the_protocol_and_each_endpoint(tmp_path: Path) -> None:
