@@ -13,11 +13,13 @@ import torch
 
 import tlhelpers as tl
 from benchmarks import engine, parts, pictures, protocol
-from benchmarks.experiment import Cell, Experiment, Row
-from benchmarks.pictures import Pool, Rows
+from benchmarks.experiment import Row, planned
+from benchmarks.parts import Rows
+from benchmarks.pictures import Pool
 from tlhelpers.profile import Profile
 
 KINDS = ("mono", "poly")
+OTHER = "other kind "  # begins the names of the items of cells of the other crystal
 CELLS, SHIFT = protocol.plan("cells"), protocol.plan("shift")
 
 
@@ -28,6 +30,12 @@ def pool(p: Profile) -> Pool:
     side = CELLS.rules["image_size"]
     x = engine.pixels(images, tl.models.load(p.backbone, 2, image_size=side).transform)
     return Pool(x, torch.from_numpy(images.labels), 2, p.backbone, p.device, True, CELLS.rules)
+
+
+@lru_cache(maxsize=1)
+def defective() -> np.ndarray:
+    """Return the label of each cell ``[N]``."""
+    return tl.data.load(tl.profile.current().image_data).labels
 
 
 @lru_cache(maxsize=1)
@@ -83,82 +91,58 @@ def rows_of_shift(seed: int, kind: str) -> tuple[Rows, np.ndarray]:
     return _rows(every[left & ~np.isin(every, val)], val, test), there
 
 
-def few_of(y: torch.Tensor, rows: np.ndarray, labels: int, seed: int) -> np.ndarray:
-    """Return so many of the rows, the classes in proportion; for one seed fewer lie among more."""
-    numbered = parts.numbered(y[rows].numpy(), ("functional", "defective"))
-    return rows[parts.numbers(tl.data.subset(numbered, labels, seed))]
+def few(labels: int, seed: int) -> np.ndarray:
+    """Return the cells that a run of ``cells`` learns from."""
+    return parts.few_of(defective(), rows_of(seed).train, labels, seed)
+
+
+def few_of_shift(labels: int, seed: int, kind: str) -> np.ndarray:
+    """Return the cells that a run of ``shift`` learns from."""
+    return parts.few_of(defective(), rows_of_shift(seed, kind)[0].train, labels, seed)
 
 
 def run(p: Profile, arm: str, labels: int, setting: float, seed: int) -> Row:
     """Run one cell of the table ``cells``."""
-    cells, rows = pool(p), rows_of(seed)
-    few = few_of(cells.y, rows.train, labels, seed)
-    return row_of(pictures.run(cells, rows, few, arm, setting, seed), cells.y, rows.test)
+    rows = rows_of(seed)
+    outcome = pictures.run(pool(p), rows, few(labels, seed), arm, setting, seed)
+    return outcome.row(defective()[rows.test]) | items_of(outcome.chances, rows.test)
 
 
-def row_of(outcome: pictures.Outcome, y: torch.Tensor, test: np.ndarray) -> Row:
-    """Return a row and the scores of its items: the chance of a defect."""
-    row: Row = {protocol.SEARCHED: outcome.validation, "kept": outcome.kept, "tested": len(test)}
-    if outcome.chances is None:
-        return row | dict.fromkeys(tl.stats.METRICS, float("nan"))
-    return row | tl.stats.scores(outcome.chances, y[test].numpy()) | {"items": items_of(outcome.chances, test)}
-
-
-def items_of(chances: np.ndarray, test: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the rows of test items and the log odds of a defect, whose order half precision keeps."""
+def items_of(chances: np.ndarray | None, test: np.ndarray, part: str = "") -> Row:
+    """Return label, module, and log odds of a defect of each test item; half precision keeps their order."""
+    if chances is None:
+        return {}
     odds = np.log(np.clip(chances[:, 1], 1e-7, None)) - np.log(np.clip(chances[:, 0], 1e-7, None))
-    return {"at": test.astype(np.uint16), "score": odds.astype(np.float16)}
+    found = {"label": defective()[test].astype(np.uint8), "group": modules()[0][test].astype(np.uint8)}
+    found["score"] = odds.astype(np.float16)
+    return {"items": {f"{part}{name}": values for name, values in found.items()}}
 
 
 def run_shift(p: Profile, kind: str, arm: str, labels: int, setting: float, seed: int) -> Row:
     """Run one cell of the table ``shift``: train on one kind, test on it and, as ``other_...``, on the other."""
-    cells = pool(p)
     rows, there = rows_of_shift(seed, kind)
-    few = few_of(cells.y, rows.train, labels, seed)
-    both = Rows(rows.train, rows.val, np.concatenate([rows.test, there]))
-    outcome = pictures.run(cells, both, few, arm, setting, seed)
-    here = len(rows.test)
-    if outcome.chances is None:
-        return row_of(outcome, cells.y, rows.test) | {f"other_{name}": float("nan") for name in tl.stats.METRICS}
-    same, other = outcome.chances[:here], outcome.chances[here:]
-    row = row_of(outcome._replace(chances=same), cells.y, rows.test)
-    away = {f"other_{k}": v for k, v in tl.stats.scores(other, cells.y[there].numpy()).items()}
-    row["items"] |= {f"other {name}": values for name, values in items_of(other, there).items()}
-    return row | away
+    tested = rows._replace(test=np.concatenate([rows.test, there]))
+    outcome = pictures.run(pool(p), tested, few_of_shift(labels, seed, kind), arm, setting, seed)
+    chances = (None, None) if outcome.chances is None else np.split(outcome.chances, [len(rows.test)])
+    same, other = (outcome._replace(chances=each) for each in chances)
+    row = same.row(defective()[rows.test])
+    away = other.row(defective()[there])
+    row |= {f"other_{name}": away[name] for name in tl.stats.METRICS}
+    items = [items_of(same.chances, rows.test), items_of(other.chances, there, OTHER)]
+    return row | {"items": {name: values for each in items for name, values in each.get("items", {}).items()}}
 
 
-def in_bf16(cell: Cell) -> bool:
-    """Tell whether a cell computes frozen passes in bfloat16, where that is faster."""
-    return cell["arm"] not in ("statistics", "pixels", "scratch", "random") and (
-        engine.precision(tl.profile.current().device) == torch.bfloat16
-    )
-
-
-def cells_of(p: Profile) -> list[Cell]:
-    """Return the cells of the table ``cells``, as far as its search has come."""
-    return CELLS.cells(EXPERIMENT.stored())
-
-
-def cells_of_shift(p: Profile) -> list[Cell]:
-    """Return the cells of the table ``shift``, as far as its search has come."""
-    return SHIFT.cells(SHIFTED.stored())
-
-
-EXPERIMENT: Experiment = Experiment(
-    "cells",
-    cells_of,
+EXPERIMENT = planned(
+    "solar_cells",
+    CELLS,
     run,
-    plan=CELLS,
-    bf16=in_bf16,
+    bf16=pictures.in_bf16,
     check=[{"arm": "frozen", "labels": 250, "setting": 0.001, "seed": 701}],
-    score=protocol.SEARCHED,
 )
-SHIFTED: Experiment = Experiment(
-    "shift",
-    cells_of_shift,
+SHIFTED = planned(
+    "crystal_shift",
+    SHIFT,
     run_shift,
-    plan=SHIFT,
-    bf16=in_bf16,
+    bf16=pictures.in_bf16,
     check=[{"kind": "mono", "arm": "frozen", "labels": 160, "setting": 0.001, "seed": 751}],
-    score=protocol.SEARCHED,
 )

@@ -18,6 +18,7 @@ from timm.layers import pad_same
 from torch import nn
 
 import tlhelpers as tl
+from benchmarks import parts
 from benchmarks.parts import Part, in_order
 from tlhelpers.data import ImageSet
 from tlhelpers.look import Suffix
@@ -110,18 +111,10 @@ def faster_in_bf16(device: str, work: Callable[[torch.dtype], object]) -> bool:
     return taken[torch.bfloat16] < 0.8 * taken[torch.float32]
 
 
-@torch.no_grad()
-def run(module: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return what a module gives, float32 on the CPU, computed in ``dtype``."""
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        return module(x).float().cpu()
-
-
 def features(net: Backbone | Suffix, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return what enters the head ``[N, width]`` for inputs ``[N, ...]``, in eval mode."""
-    device = device_of(net)
-    with tl.models.evaluating(net):
-        return torch.cat([run(net.features, to_device(part, device), dtype) for part in x.split(CHUNK)])
+    """Return what enters the head ``[N, width]`` float32 for inputs ``[N, ...]``, in eval mode."""
+    with _computing(net, dtype):
+        return parts.features_of(net, x, CHUNK).float()
 
 
 def prefix(net: Backbone, x: torch.Tensor, stage: str, dtype: torch.dtype) -> torch.Tensor:
@@ -133,12 +126,16 @@ def prefix(net: Backbone, x: torch.Tensor, stage: str, dtype: torch.dtype) -> to
         .register_forward_pre_hook(lambda _, inputs: entered.append(inputs[0].float().cpu()))
     )
     try:
-        with tl.models.evaluating(net):
+        with torch.no_grad(), _computing(net, dtype), tl.models.evaluating(net):
             for part in x.split(CHUNK):
-                run(net, to_device(part, device), dtype)
+                net(to_device(part, device))
     finally:
         handle.remove()
     return torch.cat(entered)
+
+
+def _computing(net: nn.Module, dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast(device_of(net).type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
 @torch.no_grad()

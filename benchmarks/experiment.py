@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import importlib
 import json
 import math
@@ -36,7 +35,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import tlhelpers as tl
-from benchmarks.protocol import Plan
+from benchmarks.protocol import SEARCHED, Plan, digest
 from tlhelpers._paths import book_folder  # private: readers of tables need neither, and two copies would part
 from tlhelpers.book._results import read
 from tlhelpers.profile import Profile
@@ -111,6 +110,28 @@ class Experiment:
         return [cell for cell in self.cells(p) if not any(holds(row, cell) for row in rows)]
 
 
+def planned(
+    table: str,
+    plan: Plan,
+    run: Callable[..., Row | Iterable[Row]],
+    *,
+    bf16: Callable[[Cell], bool],
+    check: Sequence[Cell],
+) -> Experiment:
+    """Make the experiment of a table that the protocol plans; its cells are those of the plan.
+
+    Args:
+        table: name of the file; a chapter that says it as a string is taken for a reader of it, so no common word.
+    """
+    return Experiment(table, partial(_planned, table), run, check, SEARCHED, bf16=bf16, plan=plan)
+
+
+def _planned(table: str, p: Profile) -> list[Cell]:
+    experiment = REGISTRY[table]
+    assert experiment.plan is not None
+    return experiment.plan.cells(experiment.stored())
+
+
 def discover() -> dict[str, Experiment]:
     """Import every script of this package and return the experiments by name."""
     package = importlib.import_module(__package__)
@@ -130,11 +151,6 @@ def text(value: object) -> str:
 def holds(row: Mapping[str, str], cell: Mapping[str, object]) -> bool:
     """Return whether a row is one of a cell's."""
     return all(row.get(column) == text(value) for column, value in cell.items())
-
-
-def digest(value: object) -> str:
-    """Return eight figures that stand for a value of lists, dictionaries, strings and numbers."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=text).encode()).hexdigest()[:8]
 
 
 # Notes

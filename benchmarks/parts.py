@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 import tlhelpers as tl
+from benchmarks import protocol
 from tlhelpers.data import ImageSet
 from tlhelpers.look import Suffix
 from tlhelpers.models import Backbone, Encoder
@@ -37,6 +38,34 @@ def numbered(labels: np.ndarray, classes: tuple[str, ...]) -> ImageSet:
 def numbers(images: ImageSet) -> np.ndarray:
     """Return the numbers ``[N]`` int64 of the images of a :func:`numbered` set, or of a part of one."""
     return np.stack([np.asarray(image) for image in images.images]).view(np.uint32).reshape(-1).astype(np.int64)
+
+
+class Rows(NamedTuple):
+    """Rows of a pool to train on, to watch, and to test on; none to test on in a draw that chooses settings."""
+
+    train: np.ndarray
+    val: np.ndarray
+    test: np.ndarray
+
+
+def few_of(y: np.ndarray, rows: np.ndarray, labels: int, seed: int) -> np.ndarray:
+    """Return so many of some rows, two classes in proportion; for one seed fewer lie among more."""
+    return rows[numbers(tl.data.subset(numbered(y[rows], ("0", "1")), labels, seed))]
+
+
+class Outcome(NamedTuple):
+    """What an arm leaves: its score on the validation part, the round it kept, chances on the test part."""
+
+    validation: float
+    kept: int
+    chances: np.ndarray | None
+
+    def row(self, y: np.ndarray) -> dict[str, Any]:
+        """Return a row of a table under the protocol, for test items of these classes ``[N]``."""
+        row = {protocol.SEARCHED: self.validation, "kept": self.kept, "tested": len(y)}
+        if self.chances is None:
+            return row | dict.fromkeys(tl.stats.METRICS, float("nan"))
+        return row | tl.stats.scores(self.chances, y)
 
 
 def batches(part: Part, size: int, seed: int | None = None, steps: int | None = None) -> DataLoader:
@@ -152,15 +181,17 @@ def chosen(
     return max(tried, key=lambda pair: pair[1][metric])
 
 
+def word_model(C: float) -> Pipeline:
+    """Return a logistic regression on TF-IDF of words and pairs of words: nothing pretrained."""
+    return make_pipeline(
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
+        LogisticRegression(C=C, max_iter=1000, class_weight="balanced"),
+    )
+
+
 def word_models() -> list[Pipeline]:
-    """Return logistic regressions on TF-IDF of words and pairs of words, by penalty: nothing pretrained."""
-    return [
-        make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
-            LogisticRegression(C=C, max_iter=1000, class_weight="balanced"),
-        )
-        for C in (0.1, 1.0, 10.0, 100.0)
-    ]
+    """Return :func:`word_model` by penalty."""
+    return [word_model(C) for C in (0.1, 1.0, 10.0, 100.0)]
 
 
 def ridge() -> Pipeline:

@@ -8,31 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import tlhelpers as tl
 from benchmarks import engine, parts, recipes
+from benchmarks.experiment import Cell
+from benchmarks.parts import Outcome, Rows
 from tlhelpers.look import Suffix
 from tlhelpers.models import Backbone
 
 SHARE = 1 / 2  # "last stages" trains at least this much of all parameters; what lies below stays frozen
+FROZEN_PASSES = ("frozen", "last stages", "two-stage", "moving")
 SMALL = 32  # side of the pictures that the arm "pixels" sees
-
-
-class Rows(NamedTuple):
-    """Rows of a pool of pictures to train on, to watch, and to test on; none to test on in a tuning draw."""
-
-    train: np.ndarray
-    val: np.ndarray
-    test: np.ndarray
 
 
 @dataclass
@@ -120,12 +112,9 @@ class Pool:
         return self.made["statistics"]
 
 
-class Outcome(NamedTuple):
-    """What an arm leaves: its score on the validation part, the round it kept, chances on the test part."""
-
-    validation: float
-    kept: int
-    chances: np.ndarray | None
+def in_bf16(cell: Cell) -> bool:
+    """Tell whether a cell computes frozen passes in bfloat16, where that is faster and agrees."""
+    return cell["arm"] in FROZEN_PASSES and engine.precision(tl.profile.current().device) == torch.bfloat16
 
 
 def run(pool: Pool, rows: Rows, few: np.ndarray, arm: str, setting: float, seed: int) -> Outcome:
@@ -149,9 +138,8 @@ def _weights(pool: Pool, few: np.ndarray) -> torch.Tensor:
 
 
 def _linear(pool: Pool, rows: Rows, few: np.ndarray, x: np.ndarray, C: float) -> Outcome:
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=2000, class_weight="balanced"))
     y = pool.y.numpy()
-    model.fit(x[few], y[few])
+    model = tl.look.linear_classifier(C).fit(x[few], y[few])
     watched = tl.stats.scores(model.predict_proba(x[rows.val]), y[rows.val])[pool.rules["measure"]]
     return Outcome(watched, 0, model.predict_proba(x[rows.test]) if len(rows.test) else None)
 

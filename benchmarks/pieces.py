@@ -16,8 +16,9 @@ from PIL import Image
 
 import tlhelpers as tl
 from benchmarks import engine, pictures, protocol
-from benchmarks.experiment import Cell, Experiment, Row
-from benchmarks.pictures import Pool, Rows
+from benchmarks.experiment import Row, planned
+from benchmarks.parts import Rows
+from benchmarks.pictures import Pool
 from tlhelpers.data import ImageSet
 from tlhelpers.profile import Profile
 
@@ -69,37 +70,27 @@ def _each(images: ImageSet, start: int, stop: int) -> ImageSet:
     return images.take(np.stack(of_class, axis=1).ravel())
 
 
+def few(labels: int, seed: int) -> np.ndarray:
+    """Return numbers for the pieces that a run learns from: each split draws new lines, and cuts new pieces."""
+    return seed * 10_000 + np.arange(labels)
+
+
 def run(p: Profile, arm: str, labels: int, setting: float, seed: int) -> Row:
     """Run one cell."""
     pool, rows, of_piece = split(p, seed)
     outcome = pictures.run(pool, rows, rows.train[:labels], arm, setting, seed)
-    row: Row = {protocol.SEARCHED: outcome.validation, "kept": outcome.kept, "tested": len(rows.test)}
-    if outcome.chances is None:
-        return row | dict.fromkeys(tl.stats.METRICS, float("nan"))
     y = pool.y[rows.test].numpy()
-    right = outcome.chances.argmax(axis=1) == y
-    items = {"group": of_piece[rows.test].astype(np.uint8), "score": right.astype(np.uint8)}
-    return row | tl.stats.scores(outcome.chances, y) | {"items": items}
+    row: Row = outcome.row(y)
+    if outcome.chances is not None:
+        right = outcome.chances.argmax(axis=1) == y
+        row["items"] = {"group": of_piece[rows.test].astype(np.uint8), "score": right.astype(np.uint8)}
+    return row
 
 
-def in_bf16(cell: Cell) -> bool:
-    """Tell whether a cell computes frozen passes in bfloat16, where that is faster."""
-    return cell["arm"] in ("frozen", "last stages") and (
-        engine.precision(tl.profile.current().device) == torch.bfloat16
-    )
-
-
-def cells(p: Profile) -> list[Cell]:
-    """Return the cells, as far as the search has come."""
-    return PLAN.cells(EXPERIMENT.stored())
-
-
-EXPERIMENT: Experiment = Experiment(
-    "pieces",
-    cells,
+EXPERIMENT = planned(
+    "photo_pieces",
+    PLAN,
     run,
-    plan=PLAN,
-    bf16=in_bf16,
+    bf16=pictures.in_bf16,
     check=[{"arm": "frozen", "labels": 40, "setting": 0.001, "seed": 801}],
-    score=protocol.SEARCHED,
 )

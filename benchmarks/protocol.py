@@ -166,29 +166,29 @@ def _best(settings: Sequence[float], means: Mapping[float, float]) -> float:
     return max(settings, key=lambda setting: (means[setting], -abs(settings.index(setting) - middle)))
 
 
-@lru_cache(maxsize=1)
-def document() -> Mapping[str, Any]:
+@lru_cache
+def document(path: Path = PATH) -> Mapping[str, Any]:
     """Return the protocol.
 
     Raises:
         ValueError: when it contradicts itself; see :func:`check`.
     """
-    found = yaml.safe_load(PATH.read_text(encoding="utf-8"))
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
     check(found)
     return found
 
 
-def plan(table: str) -> Plan:
+def plan(table: str, path: Path = PATH) -> Plan:
     """Return what the protocol says of a table, with its amendments.
 
     Raises:
         KeyError: when it does not name the table.
     """
-    tables = document()["tables"]
+    tables = document(path)["tables"]
     if table not in tables:
         raise KeyError(f"the protocol names no table {table!r}; there are {', '.join(tables)}.")
     rules = dict(tables[table])
-    if changes := [change for change in document()["amendments"] if change["table"] == table]:
+    if changes := [change for change in document(path)["amendments"] if change["table"] == table]:
         rules["amendments"] = changes
         for change in changes:
             rules |= change.get("rules", {})

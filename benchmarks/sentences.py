@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import Pipeline
 from torch import nn
 
 import tlhelpers as tl
 from benchmarks import engine, parts, protocol
-from benchmarks.experiment import Cell, Experiment, Row
-from benchmarks.pictures import Outcome, Rows
+from benchmarks.experiment import Cell, Row, planned
+from benchmarks.parts import Outcome, Rows
 from tlhelpers.data import TextSet
 from tlhelpers.profile import Profile
 
@@ -65,44 +62,38 @@ def rows_of(seed: int, count: int) -> Rows:
     return Rows(train, val, np.sort(test))
 
 
-def few_of(y: np.ndarray, rows: np.ndarray, labels: int, seed: int) -> np.ndarray:
-    """Return so many of the rows, the classes in proportion; for one seed fewer lie among more."""
-    numbered = parts.numbered(y[rows], ("negative", "positive"))
-    return rows[parts.numbers(tl.data.subset(numbered, labels, seed))]
+def few(labels: int, seed: int) -> np.ndarray:
+    """Return the sentences that a run learns from."""
+    y = texts(tl.profile.current()).labels
+    return parts.few_of(y, rows_of(seed, len(y)).train, labels, seed)
 
 
 def run(p: Profile, arm: str, labels: int, setting: float, seed: int) -> Row:
     """Run one cell."""
     y = texts(p).labels
     rows = rows_of(seed, len(y))
-    outcome = _run(p, arm, rows, few_of(y, rows.train, labels, seed), setting, seed)
-    row: Row = {protocol.SEARCHED: outcome.validation, "kept": outcome.kept, "tested": len(rows.test)}
-    if outcome.chances is None:
-        return row | dict.fromkeys(tl.stats.METRICS, float("nan"))
-    right = outcome.chances.argmax(axis=1) == y[rows.test]
-    items = {"at": rows.test.astype(np.uint16), "score": right.astype(np.uint8)}
-    return row | tl.stats.scores(outcome.chances, y[rows.test]) | {"items": items}
+    outcome = _run(p, arm, rows, few(labels, seed), setting, seed)
+    row: Row = outcome.row(y[rows.test])
+    if outcome.chances is not None:
+        right = outcome.chances.argmax(axis=1) == y[rows.test]
+        row["items"] = {"group": rows.test.astype(np.uint16), "score": right.astype(np.uint8)}
+    return row
 
 
 def _run(p: Profile, arm: str, rows: Rows, few: np.ndarray, setting: float, seed: int) -> Outcome:
     if arm == "words":
         every = np.array(texts(p).texts, dtype=object)
-        words = make_pipeline(
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=setting, max_iter=1000)
-        )
-        return _fitted(words, every, texts(p).labels, rows, few)
+        return _fitted(parts.word_model(setting), every, texts(p).labels, rows, few)
     if arm == "frozen":
-        probe = make_pipeline(StandardScaler(), LogisticRegression(C=setting, max_iter=2000))
-        return _fitted(probe, encoded(p), texts(p).labels, rows, few)
+        return _fitted(tl.look.linear_classifier(setting), encoded(p), texts(p).labels, rows, few)
     tl.seed_everything(seed)
     return _trained(p, arm, rows, few, setting, seed)
 
 
-def _fitted(model: object, x: np.ndarray, y: np.ndarray, rows: Rows, few: np.ndarray) -> Outcome:
-    model.fit(x[few], y[few])  # type: ignore[attr-defined]
-    watched = model.score(x[rows.val], y[rows.val])  # type: ignore[attr-defined]
-    chances = model.predict_proba(x[rows.test]) if len(rows.test) else None  # type: ignore[attr-defined]
-    return Outcome(float(watched), 0, chances)
+def _fitted(model: Pipeline, x: np.ndarray, y: np.ndarray, rows: Rows, few: np.ndarray) -> Outcome:
+    model.fit(x[few], y[few])
+    watched = model.score(x[rows.val], y[rows.val])
+    return Outcome(float(watched), 0, model.predict_proba(x[rows.test]) if len(rows.test) else None)
 
 
 class SmallReader(nn.Module):
@@ -171,17 +162,10 @@ def in_bf16(cell: Cell) -> bool:
     return cell["arm"] in ("full", "lora") and trains_in_bf16(tl.profile.current().device)
 
 
-def cells(p: Profile) -> list[Cell]:
-    """Return the cells, as far as the search has come."""
-    return PLAN.cells(EXPERIMENT.stored())
-
-
-EXPERIMENT: Experiment = Experiment(
-    "sentences",
-    cells,
+EXPERIMENT = planned(
+    "movie_sentences",
+    PLAN,
     run,
-    plan=PLAN,
     bf16=in_bf16,
     check=[{"arm": "words", "labels": 500, "setting": 10.0, "seed": 601}],
-    score=protocol.SEARCHED,
 )

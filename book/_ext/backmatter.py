@@ -117,7 +117,7 @@ class Protocol(Made):
 
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(str(self.root / "benchmarks" / "protocol.yml"))
-        return [raw(provenance.protocol(self.root))]
+        return [raw(provenance.planned(self.root))]
 
 
 class Endpoints(Made):

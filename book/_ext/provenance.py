@@ -6,11 +6,10 @@ import csv
 import html
 import re
 from pathlib import Path
-from typing import Any
 
 import nbformat
-import yaml
 
+from benchmarks import protocol
 from tlhelpers.book import _results
 
 
@@ -29,7 +28,7 @@ def table(name: str, root: Path) -> str:
     facts["Command"] = f"<code>{facts['Command']}</code>"
     details = "".join(f"<dt>{term}</dt><dd>{text}</dd>" for term, text in facts.items())
     line = f"<strong>{name}</strong>: {facts['Rows']} rows, seeds {facts['Seeds']}, {facts['Computing']}"
-    if name in _read(root)["tables"] and name not in {row["table"] for row in _contrasts(root)}:
+    if _filling(name, root):
         line += "; still filling, so nothing is read from it"
     return (
         f'<details class="tl-card" id="table-{name}"><summary>{line}</summary>'
@@ -42,14 +41,22 @@ def tables(root: Path) -> str:
     return "\n".join(table(path.stem, root) for path in sorted((root / "book" / "results").glob("*.csv")))
 
 
-def protocol(root: Path) -> str:
+def _filling(name: str, root: Path) -> bool:
+    """Whether a table is one of the protocol's and has not all of its cells yet."""
+    plans = {plan.digest: plan.name for plan in _plans(root)}
+    notes = _results.read(root / "book" / "results" / f"{name}.csv")[1].values()
+    asked = {plans[note["protocol"]] for note in notes if note.get("protocol") in plans}
+    return bool(asked - {row["table"] for row in _contrasts(root)})
+
+
+def _plans(root: Path) -> list[protocol.Plan]:
+    path = root / "benchmarks" / "protocol.yml"
+    return [protocol.plan(name, path) for name in protocol.document(path)["tables"]]
+
+
+def planned(root: Path) -> str:
     """The tables of the protocol as HTML: what each asks, how it is split, and each arm with its search."""
-    found = _read(root)
-    return "\n".join(_planned(name, rules, found["amendments"]) for name, rules in found["tables"].items())
-
-
-def _read(root: Path) -> dict[str, Any]:
-    return yaml.safe_load((root / "benchmarks" / "protocol.yml").read_text(encoding="utf-8"))
+    return "\n".join(_planned(plan) for plan in _plans(root))
 
 
 def _contrasts(root: Path) -> list[dict[str, str]]:
@@ -60,12 +67,8 @@ def _contrasts(root: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _planned(name: str, rules: dict[str, Any], amendments: list[dict[str, Any]]) -> str:
-    changes = [change for change in amendments if change["table"] == name]
-    for change in changes:
-        rules = rules | change.get("rules", {})
-    final = rules["final"]
-    splits = len(final["regroupings"]) * final["folds"]
+def _planned(plan: protocol.Plan) -> str:
+    rules = plan.rules
     size = f", {rules['image_size']} pixels" if "image_size" in rules else ""
     arms = "".join(
         f"<dt>{html.escape(arm)}</dt><dd>{html.escape(it['of'])}: {', '.join(map(str, it['search']))}; "
@@ -74,13 +77,15 @@ def _planned(name: str, rules: dict[str, Any], amendments: list[dict[str, Any]])
     )
     measure = {"auroc": "AUROC"}.get(rules["measure"], rules["measure"])
     line = (
-        f"<strong>{name}</strong>: {html.escape(rules['question'])} Measured in {measure}{size}, {splits} splits"
+        f"<strong>{plan.name}</strong>: {html.escape(rules['question'])} "
+        f"Measured in {measure}{size}, {len(plan.final_seeds)} splits"
     )
     arms += "".join(
-        f"<dt>Amended {change['date']}</dt><dd>{html.escape(change['reason'].strip())}</dd>" for change in changes
+        f"<dt>Amended {change['date']}</dt><dd>{html.escape(change['reason'].strip())}</dd>"
+        for change in rules.get("amendments", [])
     )
     return (
-        f'<details class="tl-card" id="protocol-{name}"><summary>{line}</summary>'
+        f'<details class="tl-card" id="protocol-{plan.name}"><summary>{line}</summary>'
         f"<dl><dt>Groups</dt><dd>{html.escape(rules['groups'])}</dd>{arms}</dl></details>"
     )
 
@@ -89,7 +94,7 @@ def endpoints(root: Path) -> str:
     """The primary endpoints and what came out, as an HTML table; those without a whole table say so."""
     there = {row["endpoint"]: row for row in _contrasts(root) if row["endpoint"]}
     lines = []
-    for name, it in _read(root)["endpoints"].items():
+    for name, it in protocol.document(root / "benchmarks" / "protocol.yml")["endpoints"].items():
         for labels in it["labels"]:
             row = there.get(name if "less" in it else f"{name} {labels}")
             what = f"{it['plus']} minus {it['minus']}"

@@ -128,7 +128,7 @@ class TestChecks:
         found = copy.deepcopy(dict(protocol.document()))
         change = {"date": "2026-12-01", "table": "cells", "reason": "tried", "rules": {"image_size": 160}}
         found["amendments"] = [*found["amendments"], change]
-        monkeypatch.setattr(protocol, "document", lambda: found)
+        monkeypatch.setattr(protocol, "document", lambda path=protocol.PATH: found)
         after = {name: protocol.plan(name).digest for name in found["tables"]}
         assert {name for name in before if before[name] != after[name]} == {"cells"}
         assert protocol.plan("cells").rules["image_size"] == 160
