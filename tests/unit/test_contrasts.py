@@ -88,7 +88,7 @@ def test_splits_share_less_of_their_training_items_than_they_have() -> None:
     assert 0.1 < common < 0.5
 
 
-# --- a table of our own, with answers that are known ------------------------------------------------------------------
+# A table of our own, with answers that are known
 
 RIGHT = {"pixels": 0.2, "scratch": 0.5, "random": 0.4, "frozen": 0.8, "last stages": 0.85}
 
@@ -139,6 +139,16 @@ class TestATableOfOurOwn:
         assert 0.2 < gap["low"] < gap["mean"] < gap["high"] < 0.4 and gap["splits"] == 6 and gap["p"] < 0.01
         assert rows["frozen", "", 400]["mean"] == pytest.approx(mean("frozen"), abs=1e-4)
         assert all(row["endpoint"] == "" for row in rows.values()), "the pieces have no endpoint of their own"
+
+    def test_holms_p_counts_the_endpoints_of_tables_that_are_not_whole(
+        self, filled: Experiment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = {Contrast("pieces", 400, "frozen", "scratch"): "one 400"}
+        others = {Contrast("cells", labels, "frozen", "scratch"): f"two {labels}" for labels in (25, 100, 500)}
+        monkeypatch.setattr(contrasts, "asked", lambda: asked | others)
+        row = next(row for row in contrasts.rows(["pieces"]) if row["endpoint"] == "one 400")
+        left = 1 + len(others) + 1  # and the endpoint of two tables
+        assert row["holm"] == pytest.approx(left * row["p"])
 
     def test_one_cell_that_is_missing_stops_all(self, filled: Experiment) -> None:
         lines = filled.path.read_text().splitlines()
