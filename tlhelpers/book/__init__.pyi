@@ -1,8 +1,9 @@
 from ._claims import Claim, claim
+from ._contrasts import contrast
 from ._figures import figure
 from ._note import expect, note
 from ._quiz import quiz
-from ._results import beside, card, check, contrast, results
+from ._results import beside, card, check, results
 from ._strategy import (
     BUDGETS,
     DISTANCES,

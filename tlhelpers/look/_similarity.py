@@ -55,7 +55,7 @@ def knn_probe(X: np.ndarray, y: np.ndarray, k: int = 5, folds: int = 5, seed: in
 def linear_probe(X: np.ndarray, y: np.ndarray, C: float = 0.01, folds: int = 5, seed: int = 0) -> float:
     """Return the balanced accuracy, in [0, 1], of a logistic regression on held-out items.
 
-    A linear classifier on frozen features measures what they make easy to read: Alain & Bengio (2017),
+    A linear classifier on frozen features measures what they make easy to read: Alain & Bengio (2016),
     arXiv:1610.01644. It is cross-validated, so ``X`` should hold training data only.
 
     Args:
