@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 import tlhelpers as tl
-from benchmarks import cells, experiment, pieces, protocol, sentences
+from benchmarks import cells, experiment, others, pieces, protocol, sentences
 from benchmarks.experiment import Experiment, Row
 from tlhelpers.profile import Profile
 from tlhelpers.stats import Interval, Run
@@ -27,6 +27,8 @@ TABLES: dict[str, tuple[Experiment, Callable[..., np.ndarray]]] = {
     "pieces": (pieces.EXPERIMENT, pieces.few),
     "sentences": (sentences.EXPERIMENT, sentences.few),
     "shift": (cells.SHIFTED, cells.few_of_shift),
+    "textures": (others.TURNED, others.few_textures),
+    "digits": (others.WRITTEN, others.few_digits),
 }
 
 

@@ -49,8 +49,9 @@ class Rows(NamedTuple):
 
 
 def few_of(y: np.ndarray, rows: np.ndarray, labels: int, seed: int) -> np.ndarray:
-    """Return so many of some rows, two classes in proportion; for one seed fewer lie among more."""
-    return rows[numbers(tl.data.subset(numbered(y[rows], ("0", "1")), labels, seed))]
+    """Return so many of some rows, classes in proportion; for one seed fewer lie among more."""
+    classes = tuple(map(str, range(int(y.max()) + 1)))
+    return rows[numbers(tl.data.subset(numbered(y[rows], classes), labels, seed))]
 
 
 class Outcome(NamedTuple):

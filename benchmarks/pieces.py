@@ -39,21 +39,27 @@ def picture(name: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def split(p: Profile, seed: int) -> tuple[Pool, Rows, np.ndarray]:
+def split(p: Profile, seed: int, table: str = PLAN.name) -> tuple[Pool, Rows, np.ndarray]:
     """Return the pieces of a split, the rows of its parts, and the number of the photograph of each piece."""
-    rules = PLAN.rules
-    tuning = seed in PLAN.tuning_seeds
+    plan = protocol.plan(table)
+    rules, tuning = plan.rules, seed in plan.tuning_seeds
     names = rules["tuning"]["pictures"] if tuning else rules["final"]["pictures"]
     line, fold = (seed, 0) if tuning else divmod(seed, 10)
     chosen = np.random.default_rng(line).permutation(len(names))[: rules["final"]["each"]]
     photos = {names[number]: picture(names[number]) for number in sorted(chosen.tolist())}
-    most = max(count for arm in PLAN.arms.values() for count in arm["labels"]) // len(photos)
+    most = max(count for arm in plan.arms.values() for count in arm["labels"]) // len(photos)
     each = {"train": most, "val": rules["val_each"], "test": 0 if tuning else rules["test_each"]}
     # One call a side: what is drawn later does not change what was drawn before, so fewer labels lie among more.
-    cut = tl.data.pieces(photos, each["train"] + each["val"], side=fold, seed=line)
+    how = rules.get("cut", {})
+
+    def cut_from(count: int, side: int) -> ImageSet:
+        shares, turned = how.get("shares", (0.3, 0.5)), how.get("turned", False)
+        return tl.data.pieces(photos, count, side, line, shares, turned=turned)
+
+    cut = cut_from(each["train"] + each["val"], side=fold)
     parts = [_each(cut, 0, most), _each(cut, most, most + each["val"])]
     if each["test"]:
-        parts.append(tl.data.pieces(photos, each["test"], side=1 - fold, seed=line))
+        parts.append(cut_from(each["test"], side=1 - fold))
     net = tl.models.load(p.backbone, len(photos), image_size=rules["image_size"])
     x = torch.cat([engine.pixels(part, net.transform) for part in parts])
     y = torch.from_numpy(np.concatenate([part.labels for part in parts]))

@@ -178,16 +178,25 @@ def document(path: Path = PATH) -> Mapping[str, Any]:
     return found
 
 
+def tables(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the rules of each table of a protocol as they were when it was written or added to it."""
+    added: dict[str, Mapping[str, Any]] = {}
+    for change in found["amendments"]:
+        if change["table"] not in found["tables"]:
+            added.setdefault(change["table"], change["rules"])
+    return {**found["tables"], **added}
+
+
 def plan(table: str, path: Path = PATH) -> Plan:
     """Return what the protocol says of a table, with its amendments.
 
     Raises:
         KeyError: when it does not name the table.
     """
-    tables = document(path)["tables"]
-    if table not in tables:
-        raise KeyError(f"the protocol names no table {table!r}; there are {', '.join(tables)}.")
-    rules = dict(tables[table])
+    known = tables(document(path))
+    if table not in known:
+        raise KeyError(f"the protocol names no table {table!r}; there are {', '.join(known)}.")
+    rules = dict(known[table])
     if changes := [change for change in document(path)["amendments"] if change["table"] == table]:
         rules["amendments"] = changes
         for change in changes:
@@ -200,10 +209,15 @@ def check(found: Mapping[str, Any]) -> None:
 
     Raises:
         ValueError: when a seed is in two places, an arm is searched over fewer settings than the others, there are
-            more endpoints than ten, one asks for what no arm gives, or an amendment has neither date nor reason.
+            more endpoints than ten, one asks for what no arm gives, or an amendment lacks its date, its reason or,
+            where it adds a table, its rules.
     """
+    for change in found["amendments"]:
+        new = ["rules"] if change.get("table") not in found["tables"] else []
+        if missing := [key for key in ("date", "table", "reason", *new) if not change.get(key)]:
+            raise ValueError(f"an amendment lacks its {' and '.join(missing)}: {dict(change)}.")
     used: dict[int, str] = {}
-    for name, table in found["tables"].items():
+    for name, table in tables(found).items():
         own = Plan(name, table)
         for seed in [*own.tuning_seeds, *own.final_seeds]:
             if seed in used:
@@ -224,9 +238,6 @@ def check(found: Mapping[str, Any]) -> None:
                 arms = found["tables"].get(table, {}).get("arms", {})
                 if labels not in arms.get(arm, {}).get("labels", []):
                     raise ValueError(f"endpoint {name} asks for {arm} with {labels} labels; {table} has none.")
-    for change in found["amendments"]:
-        if missing := [key for key in ("date", "table", "reason") if not change.get(key)]:
-            raise ValueError(f"an amendment lacks its {' and '.join(missing)}: {dict(change)}.")
 
 
 def digest(value: object) -> str:

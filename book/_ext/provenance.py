@@ -51,7 +51,7 @@ def _filling(name: str, root: Path) -> bool:
 
 def _plans(root: Path) -> list[protocol.Plan]:
     path = root / "benchmarks" / "protocol.yml"
-    return [protocol.plan(name, path) for name in protocol.document(path)["tables"]]
+    return [protocol.plan(name, path) for name in protocol.tables(protocol.document(path))]
 
 
 def planned(root: Path) -> str:

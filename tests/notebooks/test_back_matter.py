@@ -92,7 +92,7 @@ def test_every_stored_table_shows_what_made_it() -> None:
         assert "<dt>Command</dt><dd><code>python -m benchmarks" in block
         read = path.with_name("contrasts.csv")
         whole = {row["table"] for row in csv.DictReader(read.open())} if read.is_file() else set()
-        plans = {protocol.plan(table).digest: table for table in protocol.document()["tables"]}
+        plans = {protocol.plan(table).digest: table for table in protocol.tables(protocol.document())}
         filling = any(plans.get(note.get("protocol"), "") not in {"", *whole} for note in notes.values())
         assert ("still filling" in block) == filling, path.stem
 
@@ -100,7 +100,7 @@ def test_every_stored_table_shows_what_made_it() -> None:
 def test_the_page_shows_each_arm_of_the_protocol_and_each_endpoint(tmp_path: Path) -> None:
     planned = yaml.safe_load((ROOT / "benchmarks" / "protocol.yml").read_text(encoding="utf-8"))
     shown = provenance.planned(ROOT)
-    for name, rules in planned["tables"].items():
+    for name, rules in protocol.tables(planned).items():
         block = shown.split(f'id="protocol-{name}"')[1].split("</details>")[0]
         assert all(f"<dt>{arm}</dt>" in block for arm in rules["arms"]), name
         amended = [change for change in planned["amendments"] if change["table"] == name]
@@ -115,7 +115,7 @@ def test_the_page_shows_each_arm_of_the_protocol_and_each_endpoint(tmp_path: Pat
 
 
 def test_a_stored_table_names_its_chapters() -> None:
-    assert "01-the-500-image-problem" in provenance.used_by(ROOT, "strategies")
+    assert "05-what-the-layers-know" in provenance.used_by(ROOT, "probes")
     assert provenance.used_by(ROOT, "nothing") == []
 
 

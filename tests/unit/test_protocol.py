@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tlhelpers as tl
-from benchmarks import cells, pieces, protocol, sentences
+from benchmarks import cells, others, pieces, protocol, sentences
 from benchmarks.protocol import Plan
 
 RULES: dict[str, Any] = {
@@ -102,6 +102,7 @@ class TestChecks:
             (("tables", "cells", "arms", "frozen", "search"), [0.1], "arms are searched over"),
             (("endpoints", "cells-many", "labels"), [77], "endpoint cells-many asks for two-stage with 77"),
             (("amendments",), [{"table": "cells", "date": "2026-12-01"}], "lacks its reason"),
+            (("amendments",), [{"table": "new", "date": "2026-12-01", "reason": "why"}], "lacks its rules"),
         ],
     )
     def test_a_protocol_that_contradicts_itself_is_refused(
@@ -124,12 +125,12 @@ class TestChecks:
     def test_the_hash_of_a_table_changes_with_its_rules_and_not_with_those_of_another(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        before = {name: protocol.plan(name).digest for name in protocol.document()["tables"]}
+        before = {name: protocol.plan(name).digest for name in protocol.tables(protocol.document())}
         found = copy.deepcopy(dict(protocol.document()))
         change = {"date": "2026-12-01", "table": "cells", "reason": "tried", "rules": {"image_size": 160}}
         found["amendments"] = [*found["amendments"], change]
         monkeypatch.setattr(protocol, "document", lambda path=protocol.PATH: found)
-        after = {name: protocol.plan(name).digest for name in found["tables"]}
+        after = {name: protocol.plan(name).digest for name in protocol.tables(found)}
         assert {name for name in before if before[name] != after[name]} == {"cells"}
         assert protocol.plan("cells").rules["image_size"] == 160
 
@@ -172,6 +173,28 @@ def test_sentences_are_tested_once_a_regrouping_and_never_those_of_the_search() 
         for rows in parts:
             assert not set(rows.train) & set(rows.test) and not set(rows.val) & set(rows.test)
             assert len(rows.train) >= 5000
+
+
+def test_digits_are_tested_once_a_regrouping_and_never_those_of_the_search() -> None:
+    plan, count = others.DIGITS, len(others.values())
+    tuning = np.concatenate(others.rows_of(901))
+    assert len(tuning) == 359 and set(tuning) == set(np.concatenate(others.rows_of(902)))
+    for regrouping in plan.rules["final"]["regroupings"]:
+        splits = [others.rows_of(10 * regrouping + fold) for fold in range(plan.rules["final"]["folds"])]
+        tested = np.concatenate([rows.test for rows in splits])
+        assert sorted([*tested, *tuning]) == list(range(count))
+        for rows in splits:
+            assert len(set(np.concatenate(rows))) == sum(map(len, rows)) == count - len(tuning)
+    few = others.few_digits(30, plan.final_seeds[0])
+    assert np.bincount(others.values()[few]).tolist() == [3] * 10
+    assert set(few) <= set(others.few_digits(100, plan.final_seeds[0]))
+
+
+def test_a_table_that_an_amendment_adds_is_planned_like_the_others() -> None:
+    assert set(protocol.tables(protocol.document())) - set(protocol.document()["tables"]) == {"textures", "digits"}
+    rules = others.TEXTURES.rules
+    assert not set(rules["tuning"]["pictures"]) & set(rules["final"]["pictures"])
+    assert others.TEXTURES.rules["amendments"][0]["reason"]
 
 
 def test_every_picture_of_the_pieces_can_be_had_and_those_of_the_search_are_others() -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from tlhelpers import _paths
-from tlhelpers.book import _render, _results
+from tlhelpers.book import _contrasts, _render, _results
 from tlhelpers.stats import prediction_interval
 
 STORED = Path(__file__).parents[2] / "book" / "results"
@@ -289,17 +289,17 @@ class TestContrast:
         write(folder, list(self.LINES), {"00000001": NOTE | {"protocol": "aa"}}, "contrasts")
 
     def test_a_difference_comes_with_its_interval_and_holms_p_where_it_is_primary(self) -> None:
-        primary = _results.contrast("cells", "frozen", "scratch", labels=500)
+        primary = _contrasts.contrast("cells", "frozen", "scratch", labels=500)
         assert (primary.mean, primary.low, primary.high, primary.n, primary.p) == (0.1, 0.02, 0.18, 6, 0.04)
-        assert _results.contrast("cells", "frozen", "scratch", labels=25).p == 0.4
-        assert _results.contrast("cells", "frozen", "scratch", labels=500, part="other kind").mean == 0.3
+        assert _contrasts.contrast("cells", "frozen", "scratch", labels=25).p == 0.4
+        assert _contrasts.contrast("cells", "frozen", "scratch", labels=500, part="other kind").mean == 0.3
 
     def test_the_other_way_round_it_has_the_other_sign(self) -> None:
-        turned = _results.contrast("cells", "scratch", "frozen", labels=500)
+        turned = _contrasts.contrast("cells", "scratch", "frozen", labels=500)
         assert (turned.mean, turned.low, turned.high, turned.p) == (-0.1, -0.18, -0.02, 0.04)
 
     def test_one_arm_has_a_score_and_no_p(self) -> None:
-        score = _results.contrast("cells", "frozen", labels=500)
+        score = _contrasts.contrast("cells", "frozen", labels=500)
         assert score.mean == 0.8 and score.p is None
 
     @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ class TestContrast:
     )
     def test_what_is_not_there_is_told(self, asked: tuple[str, ...], labels: int) -> None:
         with pytest.raises(KeyError, match="table 'contrasts' has no"):
-            _results.contrast(*asked, labels=labels)
+            _contrasts.contrast(*asked, labels=labels)
 
     def test_a_table_without_seeds_says_whose_it_has(self) -> None:
         assert _results.facts("contrasts")["Seeds"] == "those of other tables"
