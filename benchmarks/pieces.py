@@ -7,6 +7,7 @@ pictures.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from itertools import pairwise
 
@@ -38,36 +39,52 @@ def picture(name: str) -> np.ndarray:
     return tl.data.photo({"hubble": "hubble_deep_field"}.get(name, name))
 
 
-@lru_cache(maxsize=1)
-def split(p: Profile, seed: int, table: str = PLAN.name) -> tuple[Pool, Rows, np.ndarray]:
-    """Return the pieces of a split, the rows of its parts, and the number of the photograph of each piece."""
+def cut(seed: int, table: str = PLAN.name) -> tuple[ImageSet, Rows]:
+    """Return the pieces of a split, labeled with their photographs, and the rows of its parts."""
     plan = protocol.plan(table)
     rules, tuning = plan.rules, seed in plan.tuning_seeds
-    names = rules["tuning"]["pictures"] if tuning else rules["final"]["pictures"]
     line, fold = (seed, 0) if tuning else divmod(seed, 10)
-    chosen = np.random.default_rng(line).permutation(len(names))[: rules["final"]["each"]]
-    photos = {names[number]: picture(names[number]) for number in sorted(chosen.tolist())}
-    most = max(count for arm in plan.arms.values() for count in arm["labels"]) // len(photos)
+    photos = {name: picture(name) for name in names_of(seed, table)}
+    most = math.ceil(max(count for arm in plan.arms.values() for count in arm["labels"]) / len(photos))
     each = {"train": most, "val": rules["val_each"], "test": 0 if tuning else rules["test_each"]}
-    # One call a side: what is drawn later does not change what was drawn before, so fewer labels lie among more.
     how = rules.get("cut", {})
 
     def cut_from(count: int, side: int) -> ImageSet:
         shares, turned = how.get("shares", (0.3, 0.5)), how.get("turned", False)
         return tl.data.pieces(photos, count, side, line, shares, turned=turned)
 
-    cut = cut_from(each["train"] + each["val"], side=fold)
-    parts = [_each(cut, 0, most), _each(cut, most, most + each["val"])]
+    # One call a side: what is drawn later does not change what was drawn before, so fewer labels lie among more.
+    known = cut_from(each["train"] + each["val"], side=fold)
+    parts = [_each(known, 0, most), _each(known, most, most + each["val"])]
     if each["test"]:
         parts.append(cut_from(each["test"], side=1 - fold))
-    net = tl.models.load(p.backbone, len(photos), image_size=rules["image_size"])
-    x = torch.cat([engine.pixels(part, net.transform) for part in parts])
-    y = torch.from_numpy(np.concatenate([part.labels for part in parts]))
     edges = np.cumsum([0, *(len(part) for part in parts)])
     rows = [np.arange(*pair) for pair in pairwise(edges)]
-    of_piece = np.sort(chosen)[y.numpy()]
-    pool = Pool(x, y, len(photos), p.backbone, p.device, False, rules)
-    return pool, Rows(*rows, *[np.empty(0, np.int64)] * (3 - len(rows))), of_piece
+    images = [image for part in parts for image in part.images]
+    labels = np.concatenate([part.labels for part in parts])
+    return ImageSet(images, labels, known.classes), Rows(*rows, *[np.empty(0, np.int64)] * (3 - len(rows)))
+
+
+def names_of(seed: int, table: str = PLAN.name) -> list[str]:
+    """Return the photographs of a split, in the order of the plan."""
+    plan = protocol.plan(table)
+    tuning = seed in plan.tuning_seeds
+    names, line = plan.rules["tuning" if tuning else "final"]["pictures"], seed if tuning else seed // 10
+    chosen = np.random.default_rng(line).permutation(len(names))[: plan.rules["final"]["each"]]
+    return [names[number] for number in sorted(chosen.tolist())]
+
+
+@lru_cache(maxsize=1)
+def split(p: Profile, seed: int, table: str = PLAN.name) -> tuple[Pool, Rows, np.ndarray]:
+    """Return the pieces of a split, the rows of its parts, and the number of the photograph of each piece."""
+    rules = protocol.plan(table).rules
+    images, rows = cut(seed, table)
+    net = tl.models.load(p.backbone, len(images.classes), image_size=rules["image_size"])
+    x = engine.pixels(images, net.transform)
+    every = rules["tuning" if seed in protocol.plan(table).tuning_seeds else "final"]["pictures"]
+    of_class = np.array([every.index(name) for name in images.classes])
+    pool = Pool(x, torch.from_numpy(images.labels), len(images.classes), p.backbone, p.device, False, rules)
+    return pool, rows, of_class[images.labels]
 
 
 def _each(images: ImageSet, start: int, stop: int) -> ImageSet:
