@@ -157,6 +157,11 @@ def _outcome(pool: Pool, net: nn.Module, rows: Rows, x: torch.Tensor, history: p
     return Outcome(watched, kept, tl.train.predict_proba(net, test)[0])
 
 
+def fit_head(pool: Pool, net: Backbone, rows: Rows, few: np.ndarray, rate: float, seed: int) -> pd.DataFrame:
+    """Train the head of a network on frozen features; return its rounds."""
+    return _head(pool, net, rows, few, pool.features(), rate, seed)
+
+
 def _head(
     pool: Pool, net: Backbone, rows: Rows, few: np.ndarray, x: torch.Tensor, rate: float, seed: int
 ) -> pd.DataFrame:
@@ -190,9 +195,17 @@ def _scratch(pool: Pool, rows: Rows, few: np.ndarray, rate: float, seed: int) ->
 
 
 def _tuned(pool: Pool, rows: Rows, few: np.ndarray, arm: str, rate: float, seed: int) -> Outcome:
+    _, trained, x, history = tuned(pool, rows, few, arm, rate, seed)
+    return _outcome(pool, trained, rows, x, history)
+
+
+def tuned(
+    pool: Pool, rows: Rows, few: np.ndarray, arm: str, rate: float, seed: int
+) -> tuple[Backbone, nn.Module, torch.Tensor, pd.DataFrame]:
+    """Train an arm that changes the network; return it, the part that was trained, its inputs, its rounds."""
     net, rules = pool.net(seed), pool.rules
     if arm != "full":
-        _head(pool, net, rows, few, pool.features(), rules["head"]["rate"], seed)
+        fit_head(pool, net, rows, few, rules["head"]["rate"], seed)
     tl.models.freeze_norms(tl.models.unfreeze(net), arm != "moving")
     trained: nn.Module = net
     if arm == "last stages":
@@ -215,4 +228,4 @@ def _tuned(pool: Pool, rows: Rows, few: np.ndarray, arm: str, rate: float, seed:
             measure=rules["measure"],
             weights=_weights(pool, few),
         )
-    return _outcome(pool, trained, rows, x, history)
+    return net, trained, x, history

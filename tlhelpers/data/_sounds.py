@@ -141,13 +141,18 @@ def _noise(rng: np.random.Generator, count: int, built: Machine) -> np.ndarray:
     return built.noise * noise / noise.std()
 
 
-def sound_collection(machines: int, clips: int, severity: float, seed: int = 0) -> Sounds:
+def sound_collection(machines: int, clips: int, severity: float, seed: int = 0, first: int = 0) -> Sounds:
     """Return ``clips`` clips of each of ``machines`` machines: one half normal, the faults in turn in the other.
 
     The severity of each faulty clip is drawn between half and twice ``severity``.
+
+    Args:
+        seed: of the severities and of the noise.
+        first: number of the first machine; the others follow. Other numbers are other machines.
     """
     rng = np.random.default_rng(seed)
-    rows = [(m, 0 if c % 2 else 1 + (c // 2) % 3) for m in range(machines) for c in range(clips)]
+    built = range(first, first + machines)
+    rows = [(m, 0 if c % 2 else 1 + (c // 2) % 3) for m in built for c in range(clips)]
     waves = [
         record_sound(
             build_machine(m), FAULTS[f], severity * 2 ** rng.uniform(-1, 1), seed=int(rng.integers(2**32))
