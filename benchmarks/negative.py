@@ -22,7 +22,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from torch import nn
 
 import tlhelpers as tl
-from benchmarks import parts, recipes
+from benchmarks import engine, parts, recipes
 from benchmarks.experiment import ROOT, Cell, Experiment, Row
 from benchmarks.parts import PENALTIES
 from tlhelpers.data import IMAGE_TASKS, Splits, TextSet
@@ -30,7 +30,7 @@ from tlhelpers.profile import Profile
 
 COUNTS = (25, 50, 100, 250, 500)
 SIZES = TRAIN, VAL, TEST = (500, 200, 400)
-SIDE = tl.data.CROP_SIDE
+SEEDS, SIDE = range(20, 25), 128
 Known = tuple[np.ndarray, np.ndarray]
 
 
@@ -146,6 +146,8 @@ def features(p: Profile, target: str, seed: int) -> Iterator[Row]:
     yield from curve("pixels", [tl.data.pixels(part) for part in splits], splits)
     for pretrained in (True, False):
         net = tl.models.load(p.backbone, pretrained=pretrained, image_size=SIDE, seed=seed).to(p.device)
+        if not pretrained:
+            engine.calibrate(net, engine.pixels(splits.train, net.transform))
         by_stage = [tl.look.pooled(net, part)[0] for part in splits]
         names = list(net.stages)
         for stage in (names[len(names) // 2], names[-2]):  # from the middle, and below the head
@@ -284,10 +286,10 @@ def cells(p: Profile) -> list[Cell]:
     """Return the blocks seed by seed, the dear ones last and of three seeds only."""
     blocks = [
         {"family": family, "target": target, "seed": seed}
-        for seed in p.seeds
+        for seed in SEEDS
         for family, (_, targets) in FAMILIES.items()
         for target in targets
-        if family != "whole" or seed < 3
+        if family != "whole" or seed < SEEDS[3]
     ]
     return sorted(blocks, key=lambda block: block["family"] == "whole")
 
@@ -298,9 +300,9 @@ def run(p: Profile, family: str, target: str, seed: int) -> Iterator[Row]:
 
 
 Experiment(
-    "negative",
+    "harmful_sources",
     cells,
     run,
-    check=[{"family": "words", "target": "tweets", "seed": 1}],
+    check=[{"family": "words", "target": "tweets", "seed": 21}],
     score="accuracy",
 )

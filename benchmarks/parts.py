@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 import tlhelpers as tl
 from benchmarks import protocol
-from tlhelpers.data import ImageSet
+from tlhelpers.data import ImageSet, Splits
 from tlhelpers.look import Suffix
 from tlhelpers.models import Backbone, Encoder
 from tlhelpers.train import device_of, has_bf16, to_device
@@ -46,6 +46,17 @@ class Rows(NamedTuple):
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
+
+
+def pictures_of(task: str, seed: int, sizes: tuple[int, int, int]) -> Splits:
+    """Return the parts of a picture task; of solar cells, whole modules."""
+    if task not in ("defects", "mono or poly"):
+        return tl.data.IMAGE_TASKS[task](seed) if task == "faces" else tl.data.IMAGE_TASKS[task](seed, sizes=sizes)
+    cells = tl.data.load("elpv")
+    if task == "mono or poly":
+        kinds = (tl.data.cell_kinds() == "poly").astype(np.int64)
+        cells = ImageSet(cells.images, kinds, ("mono", "poly"))
+    return tl.data.split(cells, *sizes, seed, groups=tl.data.cell_modules())
 
 
 def few_of(y: np.ndarray, rows: np.ndarray, labels: int, seed: int) -> np.ndarray:

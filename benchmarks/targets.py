@@ -1,8 +1,9 @@
 """What training gives on many small targets, beside the scores that were to foretell it: the run of chapter 04.
 
-Thirteen targets with 100 labels each. The arm ``scores`` holds the scores of the training set; ``scratch``,
-``frozen`` and ``tuned`` what training gave; an arm ``from ...`` what a linear head gives on the features of one
-of several sources, beside the scores of that source.
+Thirteen targets with 100 labels each, pictures at 128 pixels, solar modules together. The arm ``scores`` holds the
+scores of the training set; ``scratch``, ``frozen`` and ``tuned`` what training gave; an arm ``from ...`` what a
+linear head gives on the features of one of several sources, beside the scores of that source. The random network is
+drawn anew for each seed, and its BatchNorm calibrated on the training images.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import nn
 
 import tlhelpers as tl
-from benchmarks import parts, recipes
+from benchmarks import engine, parts, recipes
 from benchmarks.experiment import Cell, Experiment, Row
 from benchmarks.parts import Part, SentenceClassifier, batches
 from tlhelpers.data import TextSet, TextSplits
@@ -26,6 +27,7 @@ from tlhelpers.models import Encoder
 from tlhelpers.profile import Profile
 
 ARMS = ("scores", "scratch", "frozen", "tuned")
+SEEDS, SIDE = range(20, 25), 128
 SENTENCES = (100, 60, 400)  # to train on, to watch, to test on: as many as a picture task has images
 # Chosen by validation AUROC on seed 100, which the table does not hold; see choose.
 TEXT_RATE, TEXT_EPOCHS, TEXT_TOKENS = 5e-5, 3, 40
@@ -33,12 +35,12 @@ LAYERS = (0, 2, 4, 6)
 
 
 def settings(p: Profile) -> Profile:
-    """Return the profile for 100 labels: small batches, small images, no flips (a flipped 6 is no digit)."""
-    return dataclasses.replace(p, image_data="targets", image_size=tl.data.CROP_SIDE, batch_size=10)
+    """Return the profile for 100 labels: small batches, no flips (a flipped 6 is no digit)."""
+    return dataclasses.replace(p, image_data="targets", image_size=SIDE, batch_size=10)
 
 
 def sentences(domain: str, seed: int) -> TextSplits:
-    """Return sentences of one domain; no document is in two parts."""
+    """Return sentences of one domain; no document is in two parts where the collection numbers them."""
     return tl.data.split_texts(tl.data.load_texts(domain), *SENTENCES, seed)
 
 
@@ -60,7 +62,7 @@ def all_scores(X: np.ndarray, y: np.ndarray, source: np.ndarray | None = None) -
 def image_scores(p: Profile, task: str, seed: int) -> Row:
     """Return the scores of one image task, from its training images alone."""
     net = tl.models.load(p.backbone, image_size=p.image_size).to(p.device)
-    X, y = tl.look.extract(net, tl.data.IMAGE_TASKS[task](seed).train)
+    X, y = tl.look.extract(net, parts.pictures_of(task, seed, SENTENCES).train)
     with torch.no_grad():
         source = net.head.cpu()(X).softmax(dim=1).double()
     return all_scores(X.numpy(), y.numpy(), (source / source.sum(dim=1, keepdim=True)).numpy())
@@ -155,10 +157,11 @@ def described(p: Profile, task: str, seed: int) -> tuple[Described, np.ndarray, 
         layers = [parts.by_layer(part.texts, encoder) for part in pair]
         made |= {f"layer {number}": tuple(part[number] for part in layers) for number in LAYERS}
         return made, texts.train.labels, texts.test.labels
-    splits = tl.data.IMAGE_TASKS[task](seed)
+    splits = parts.pictures_of(task, seed, SENTENCES)
     images = splits.train, splits.test
     made = {"pixels": tuple(tl.data.pixels(part) for part in images)}
     fresh = tl.models.load(p.backbone, pretrained=False, image_size=p.image_size, seed=seed).to(p.device)
+    engine.calibrate(fresh, engine.pixels(splits.train, fresh.transform))
     made["random network"] = tuple(tl.look.extract(fresh, part)[0].numpy() for part in images)
     net = tl.models.load(p.backbone, image_size=p.image_size).to(p.device)
     stages = [tl.look.pooled(net, part)[0] for part in images]
@@ -189,7 +192,7 @@ TEXT_ARMS: dict[str, Callable[..., recipes.Run]] = {
 @lru_cache(maxsize=1)
 def sources(p: Profile) -> tuple[str, ...]:
     """Return the sources of pictures, from none to all of the pretrained network."""
-    net = tl.models.load(p.backbone, pretrained=False, image_size=tl.data.CROP_SIDE)
+    net = tl.models.load(p.backbone, pretrained=False, image_size=SIDE)
     return "pixels", "random network", *parts.every_second_stage(net)
 
 
@@ -199,7 +202,7 @@ def cells(p: Profile) -> list[Cell]:
     tried |= dict.fromkeys(tl.data.TEXT_DOMAINS, ("word counts", *(f"layer {number}" for number in LAYERS)))
     return [
         {"task": task, "arm": arm, "seed": seed}
-        for seed in p.seeds
+        for seed in SEEDS
         for task in tried
         for arm in [*ARMS, *(f"from {source}" for source in tried[task])]
     ]
@@ -214,16 +217,16 @@ def run(p: Profile, task: str, arm: str, seed: int) -> Row:
         return from_source(p, task, arm.removeprefix("from "), seed)
     if of_text:
         return TEXT_ARMS[arm](sentences(task, seed), p, seed).row
-    return IMAGE_ARMS[arm](tl.data.IMAGE_TASKS[task](seed), p, seed).row
+    return IMAGE_ARMS[arm](parts.pictures_of(task, seed, SENTENCES), p, seed).row
 
 
 Experiment(
-    "targets",
+    "small_targets",
     cells,
     run,
     check=(
-        {"task": "mono or poly", "arm": "frozen", "seed": 1},
-        {"task": "tweets", "arm": "tuned", "seed": 2},
+        {"task": "mono or poly", "arm": "frozen", "seed": 21},
+        {"task": "tweets", "arm": "tuned", "seed": 22},
     ),
     choose=choose,
 )
