@@ -304,16 +304,7 @@ def in_bf16(cell: Cell) -> bool:
 
 def choose(p: Profile) -> pd.DataFrame:
     """Return validation scores of several strengths, on a seed that is not in the table."""
-    tried = [
-        ("full", 1e-4),
-        ("l2sp", 0.1),
-        ("l2sp", 1.0),
-        ("l2sp", 10.0),
-        ("ewc", 1e4),
-        ("ewc", 1e6),
-        ("ewc", 1e8),
-    ]
-    tried += [(f"{kind} outside", value) for kind, values in OUTSIDE.items() for value in values]
+    tried = [("full", 1e-4), *((kind, value) for kind, values in STRENGTHS.items() for value in values)]
     return pd.DataFrame(
         [{"kind": kind, "value": value} | text_run(p, kind, value, 100, "val") for kind, value in tried]
     )

@@ -2,8 +2,8 @@
 
 Thirteen targets with 100 labels each, pictures at 128 pixels, solar modules together. The arm ``scores`` holds the
 scores of the training set; ``scratch``, ``frozen`` and ``tuned`` what training gave; an arm ``from ...`` what a
-linear head gives on the features of one of several sources, beside the scores of that source. The random network is
-drawn anew for each seed, and its BatchNorm calibrated on the training images.
+linear head gives on the features of one of several sources, beside the scores of that source. The random network
+is drawn anew for each seed, and its BatchNorm calibrated on the training images.
 """
 
 from __future__ import annotations

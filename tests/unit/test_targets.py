@@ -23,7 +23,7 @@ class TestBenchmark:
 
     def test_images_are_not_flipped(self) -> None:
         p = bench.settings(tl.profile.current())
-        assert recipes.augmentation(p) is None and p.image_size == tl.data.CROP_SIDE
+        assert recipes.augmentation(p) is None and p.image_size == bench.SIDE == 128
 
     def test_words_are_learned_from_the_training_part_and_the_penalty_from_validation(self) -> None:
         texts = ["good day", "bad day", "good food", "bad food"] * 5
