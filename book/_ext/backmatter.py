@@ -1,7 +1,7 @@
 """Sphinx extension: what the pages at the end of the book show of chapters, claims and stored tables.
 
-Directives: ``claims``, ``facts``, ``tally``, ``tables``, ``protocol``, ``endpoints``, ``seconds``, and ``quiz``
-for a part of the final quiz.
+Directives: ``claims``, ``facts``, ``tally``, ``tables``, ``protocol``, ``endpoints``, ``attacks``, ``seconds``,
+and ``quiz`` for a part of the final quiz.
 Roles ``{claim}`` and ``{measured}`` point to a claim and repeat what it measured::
 
     {claim}`01-frozen-beats-scratch: holds` {measured}`01-frozen-beats-scratch`
@@ -128,6 +128,14 @@ class Endpoints(Made):
         return [raw(provenance.endpoints(self.root))]
 
 
+class Attacks(Made):
+    """What was tried to break the headlines."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(str(self.root / "book" / "results" / "attempts_to_break.csv"))
+        return [raw(provenance.attacks(self.root))]
+
+
 class Seconds(Made):
     """How long each chapter took."""
 
@@ -194,7 +202,7 @@ def begin(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect everything."""
-    for directive in (Claims, Facts, Tally, Tables, Protocol, Endpoints, Seconds, Quiz):
+    for directive in (Claims, Facts, Tally, Tables, Protocol, Endpoints, Attacks, Seconds, Quiz):
         app.add_directive(directive.__name__.lower(), directive)
     app.add_role("claim", ClaimRole())
     app.add_role("measured", MeasuredRole())

@@ -114,6 +114,41 @@ def endpoints(root: Path) -> str:
     return f"<div {frame}>{body}</div>"
 
 
+ATTACKS = {
+    "permuted": "frozen features learn labels in another order: this has to be guessing",
+    "wide": "a network from scratch of twice the width, four times the steps, flips, changes of light",
+    "logistic": "scikit-learn’s logistic regression on the frozen features, in place of a trained head",
+    "place": "no picture at all: the label of the nearest files in the list",
+    "edges": "as “logistic”, without the cells at the ends of each module, where its edge is uncertain",
+}
+
+
+def attacks(root: Path) -> str:
+    """What was tried to break the headlines, and what it did, as an HTML table beside the arms in question."""
+    path = root / "book" / "results" / "attempts_to_break.csv"
+    if not path.is_file():
+        return "<p>None of them was run yet.</p>"
+    with path.open(encoding="utf-8", newline="") as file:
+        tried = list(csv.DictReader(file))
+    known = _contrasts(root)
+    lines = []
+    for table, measure in (("pieces", "accuracy"), ("cells", "auroc")):
+        labels = next(row["labels"] for row in tried if row["table"] == table)
+        for arm in ("frozen", "scratch"):
+            for row in known:
+                if (row["table"], row["labels"], row["plus"], row["minus"]) == (table, labels, arm, ""):
+                    lines.append((table, f"<em>{arm}, as in the protocol</em>", f"{float(row['mean']):.2f}", ""))
+        for attack in dict.fromkeys(row["attack"] for row in tried if row["table"] == table):
+            found = [float(row[measure]) for row in tried if (row["table"], row["attack"]) == (table, attack)]
+            spread = f"{min(found):.2f} to {max(found):.2f}"
+            lines.append((table, html.escape(ATTACKS[attack]), f"{sum(found) / len(found):.2f}", spread))
+    rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in line)}</tr>" for line in lines)
+    head = "".join(f"<th>{title}</th>" for title in ("task", "what was tried", "mean", "over the splits"))
+    body = f'<table class="table"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    frame = 'class="pst-scrollable-table-container" tabindex="0" role="region" aria-label="Attempts to break"'
+    return f"<div {frame}>{body}</div>"
+
+
 def seconds(root: Path, chapters: dict[str, tuple[str, str]]) -> str:
     """One sentence: how long each chapter took when it was executed."""
     spent = {}

@@ -15,7 +15,7 @@ import provenance
 import pytest
 import yaml
 
-from benchmarks import protocol
+from benchmarks import attacks, protocol
 from tlhelpers.book import Claim
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,6 +112,23 @@ def test_the_page_shows_each_arm_of_the_protocol_and_each_endpoint(tmp_path: Pat
     (tmp_path / "benchmarks").mkdir()
     shutil.copy(ROOT / "benchmarks" / "protocol.yml", tmp_path / "benchmarks")
     assert provenance.endpoints(tmp_path).count("not run yet") == asked
+
+
+def test_attempts_to_break_stand_beside_the_arms_that_they_attack(tmp_path: Path) -> None:
+    assert "None of them was run yet" in provenance.attacks(tmp_path)
+    results = tmp_path / "book" / "results"
+    results.mkdir(parents=True)
+    (results / "attempts_to_break.csv").write_text(
+        "table,attack,seed,labels,accuracy,auroc,note\npieces,permuted,1,400,0.1,0.5,a\n"
+        "pieces,permuted,2,400,0.2,0.5,a\ncells,edges,1,450,0.7,0.8,a\n"
+    )
+    (results / "contrasts.csv").write_text(
+        "table,labels,plus,minus,part,mean,endpoint\npieces,400,frozen,,,0.82,\npieces,400,frozen,scratch,,0.3,\n"
+    )
+    shown = provenance.attacks(tmp_path)
+    assert "<td>0.82</td>" in shown and "<td>0.30</td>" not in shown
+    assert "<td>0.15</td><td>0.10 to 0.20</td>" in shown and "<td>0.80</td><td>0.80 to 0.80</td>" in shown
+    assert set(provenance.ATTACKS) == {attack for each in attacks.ATTACKS.values() for attack in each}
 
 
 def test_a_stored_table_names_its_chapters() -> None:
