@@ -8,6 +8,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TQDM_DISABLE", "1")
 
 from benchmarks.experiment import main
+from tools.settings import KEEP_MEMORY
 
 if __name__ == "__main__":  # a worker process imports this file once more
+    for name, value in KEEP_MEMORY.items():
+        os.environ.setdefault(name, value)  # for the workers; of this process it is too late
     main()

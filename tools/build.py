@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from tools.catalog import Book
     from tools.reach import Reach
 
-__all__ = ["ROOT", "SETTINGS", "TEMPLATE", "BuildFailure", "Chapter", "build", "chapters", "read_chapter"]
+__all__ = ["PLAIN", "ROOT", "SETTINGS", "BuildFailure", "Chapter", "build", "chapters", "read_chapter"]
 
 ROOT = Path(__file__).resolve().parent.parent
-# Executed, rendered and derived like a chapter, but a tool: it has no question, quiz, exercises or claims.
-TEMPLATE = "17-your-own-data"
+# Executed, rendered and derived like a chapter, but something to do: they have no quiz, exercises or claims.
+PLAIN = ("00-first-success", "17-your-own-data")
 # Where the cards of stored tables on a chapter's page lead.
 MADE = "how-these-numbers-were-made.html"
 

@@ -22,7 +22,7 @@ import yaml
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from tools.build import TEMPLATE
+from tools.build import PLAIN
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = Path(os.environ.get("BOOK_HTML", ROOT / "_build" / "html"))
@@ -85,8 +85,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once per page with the argument ``page_path``, once per chapter with ``chapter``, ``quizzed``."""
     pages = built_pages()
     chapters = [page for page in pages if page.startswith("book/") and page[5:7].isdigit()]
-    # The template asks nothing; the final quiz is a page of its own.
-    quizzed = [page for page in chapters if TEMPLATE not in page] + ["book/final-quiz.html"] * bool(pages)
+    # Two pages are to do something and ask nothing; the final quiz is a page of its own.
+    quizzed = [page for page in chapters if not any(name in page for name in PLAIN)]
+    quizzed += ["book/final-quiz.html"] * bool(pages)
     for name, wanted in {"page_path": pages, "chapter": chapters, "quizzed": quizzed}.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, wanted or ["no-book"])

@@ -18,7 +18,7 @@ from tools.notebooks import read_source
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = build.chapters(ROOT)
-CHAPTERS = [page for page in PAGES if page.stem != build.TEMPLATE]
+CHAPTERS = [page for page in PAGES if page.stem not in build.PLAIN]
 each_page = pytest.mark.parametrize("source", PAGES, ids=lambda path: path.stem)
 each_chapter = pytest.mark.parametrize("source", CHAPTERS, ids=lambda path: path.stem)
 FIRST = "You will be able to"

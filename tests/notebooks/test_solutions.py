@@ -11,7 +11,7 @@ import pytest
 from tools import build, notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAPTERS = [path.stem for path in build.chapters(ROOT) if path.stem != build.TEMPLATE]
+CHAPTERS = [path.stem for path in build.chapters(ROOT) if path.stem not in build.PLAIN]
 SOLUTION = re.compile(r"^(?P<fence>`{3,}|:{3,})\{solution\} (?P<label>\S+)$(?P<body>.*?)^(?P=fence)$", re.M | re.S)
 CODE = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 
