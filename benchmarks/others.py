@@ -55,17 +55,7 @@ def values() -> np.ndarray:
 
 def rows_of(seed: int) -> Rows:
     """Return the digits of each part."""
-    rules, count = DIGITS.rules, len(values())
-    order = np.random.default_rng(rules["tuning"]["seed"]).permutation(count)
-    tuning, left = np.split(order, [round(count * rules["tuning"]["share"])])
-    if seed in DIGITS.tuning_seeds:
-        val, train = np.split(np.random.default_rng(seed).permutation(tuning), [rules["tuning"]["val"]])
-        return Rows(train, val, np.empty(0, np.int64))
-    folds = np.array_split(np.random.default_rng(seed // 10).permutation(left), rules["final"]["folds"])
-    test = folds.pop(seed % 10)
-    drawn = np.random.default_rng(seed).permutation(np.concatenate(folds))
-    val, train = np.split(drawn, [rules["final"]["val"]])
-    return Rows(train, val, np.sort(test))
+    return parts.rows_alone(DIGITS, seed, len(values()))
 
 
 def few_textures(labels: int, seed: int) -> np.ndarray:

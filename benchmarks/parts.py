@@ -59,6 +59,21 @@ def pictures_of(task: str, seed: int, sizes: tuple[int, int, int]) -> Splits:
     return tl.data.split(cells, *sizes, seed, groups=tl.data.cell_modules())
 
 
+def rows_alone(plan: protocol.Plan, seed: int, count: int) -> Rows:
+    """Return the items of each part where each stands alone; those of the tuning part are never tested."""
+    rules = plan.rules
+    order = np.random.default_rng(rules["tuning"]["seed"]).permutation(count)
+    tuning, left = np.split(order, [round(count * rules["tuning"]["share"])])
+    if seed in plan.tuning_seeds:
+        val, train = np.split(np.random.default_rng(seed).permutation(tuning), [rules["tuning"]["val"]])
+        return Rows(train, val, np.empty(0, np.int64))
+    folds = np.array_split(np.random.default_rng(seed // 10).permutation(left), rules["final"]["folds"])
+    test = folds.pop(seed % 10)
+    drawn = np.random.default_rng(seed).permutation(np.concatenate(folds))
+    val, train = np.split(drawn, [rules["final"]["val"]])
+    return Rows(train, val, np.sort(test))
+
+
 def few_of(y: np.ndarray, rows: np.ndarray, labels: int, seed: int) -> np.ndarray:
     """Return so many of some rows, classes in proportion; for one seed fewer lie among more."""
     classes = tuple(map(str, range(int(y.max()) + 1)))

@@ -49,17 +49,7 @@ def encoded(p: Profile) -> np.ndarray:
 
 def rows_of(seed: int, count: int) -> Rows:
     """Return the sentences of each part."""
-    rules = PLAN.rules
-    order = np.random.default_rng(rules["tuning"]["seed"]).permutation(count)
-    tuning, left = np.split(order, [round(count * rules["tuning"]["share"])])
-    if seed in PLAN.tuning_seeds:
-        drawn = np.random.default_rng(seed).permutation(tuning)
-        val, train = np.split(drawn, [rules["tuning"]["val"]])
-        return Rows(train, val, np.empty(0, np.int64))
-    folds = np.array_split(np.random.default_rng(seed // 10).permutation(left), rules["final"]["folds"])
-    test = folds.pop(seed % 10)
-    val, train = np.split(np.random.default_rng(seed).permutation(np.concatenate(folds)), [rules["final"]["val"]])
-    return Rows(train, val, np.sort(test))
+    return parts.rows_alone(PLAN, seed, count)
 
 
 def few(labels: int, seed: int) -> np.ndarray:
