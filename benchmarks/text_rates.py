@@ -1,28 +1,28 @@
-"""Full fine-tuning at four learning rates: the stored sweep of chapter 10, on seeds that no comparison uses.
+"""Full fine-tuning at four learning rates: the stored sweep of chapter 10.
 
-The rate of the comparison is the one with the best validation accuracy here. Columns as in
-:mod:`benchmarks.texts`; the last training loss goes with them, for it shows a rate that does not learn.
+The splits are final ones of the protocol's table ``sentences`` that :mod:`benchmarks.texts` does not use; no rate
+is chosen here. Columns as in that table; the last training loss goes with them, for it shows a rate that does not
+learn.
 """
 
 from __future__ import annotations
 
-import tlhelpers as tl
-from benchmarks import texts
+from benchmarks import sentences, texts
 from benchmarks.experiment import Cell, Experiment, Row
 from tlhelpers.profile import Profile
 
 RATES = (2e-5, 1e-4, 3e-4, 1e-3)
-SEEDS = (100, 101, 102)
+SEEDS = [seed for seed in sentences.PLAN.final_seeds if seed not in texts.SEEDS]
 
 
 def cells(p: Profile) -> list[Cell]:
-    """Return the cells seed by seed, so that an unfinished run holds whole seeds."""
+    """Return the cells split by split, so that an unfinished run holds whole splits."""
     return [{"rate": rate, "seed": seed} for seed in SEEDS for rate in RATES]
 
 
 def run(p: Profile, rate: float, seed: int) -> Row:
     """Run one cell."""
-    tuned = texts.tuned(p, tl.data.text_splits(p, seed), seed, rate)
+    tuned = texts.tuned(p, texts.cut(p, seed), seed, rate)
     return tuned.row | {"train_loss": float(tuned.history["train_loss"].iloc[-1])}
 
 
@@ -31,4 +31,4 @@ def in_bf16(cell: Cell) -> bool:
     return True
 
 
-Experiment("text_rates", cells, run, check=[{"rate": 2e-5, "seed": 101}], bf16=in_bf16)
+Experiment("rates_with_text", cells, run, check=[{"rate": 2e-5, "seed": SEEDS[1]}], bf16=in_bf16)
