@@ -66,6 +66,10 @@ ALIKE = """() => {
 }"""
 SEARCH = """() => [...document.querySelectorAll('.search-button__button, input[type=search]')]
   .filter(e => e.checkVisibility({visibilityProperty: true}) && e.getBoundingClientRect().width > 0).length"""
+#: Where the first picture and the first code that is not folded begin, in pixels from the top of the page.
+TOPS = """() => ['img', 'pre'].map(kind => [...document.querySelectorAll('.bd-article ' + kind)]
+  .filter(e => e.checkVisibility() && e.getBoundingClientRect().height > 0)
+  .map(e => e.getBoundingClientRect().top)[0] ?? null)"""
 READY = "() => [...document.querySelectorAll('.Quiz[id^=quizWrap]')].every(quiz => quiz.dataset.tlReady)"
 WIDER = """() => {
   const width = document.documentElement.clientWidth;
@@ -82,13 +86,14 @@ def built_pages() -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once per page with the argument ``page_path``, once per chapter with ``chapter``, ``quizzed``."""
+    """Run a test once per page with the argument ``page_path``, once per chapter with the others of ``kinds``."""
     pages = built_pages()
     chapters = [page for page in pages if page.startswith("book/") and page[5:7].isdigit()]
     # Two pages are to do something and ask nothing; the final quiz is a page of its own.
-    quizzed = [page for page in chapters if not any(name in page for name in PLAIN)]
-    quizzed += ["book/final-quiz.html"] * bool(pages)
-    for name, wanted in {"page_path": pages, "chapter": chapters, "quizzed": quizzed}.items():
+    taught = [page for page in chapters if not any(name in page for name in PLAIN)]
+    quizzed = taught + ["book/final-quiz.html"] * bool(pages)
+    kinds = {"page_path": pages, "chapter": chapters, "taught": taught, "quizzed": quizzed}
+    for name, wanted in kinds.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, wanted or ["no-book"])
 
@@ -165,6 +170,8 @@ class Visit:
     foreign: list[str] = field(default_factory=list)
     wider: list[str] = field(default_factory=list)
     search_fields: dict[str, int] = field(default_factory=dict)
+    first_picture: float | None = None
+    first_code: float | None = None
     axe: dict[str, list[str]] = field(default_factory=dict)
     without_alt: list[str] = field(default_factory=list)
     captions: list[str] = field(default_factory=list)
@@ -277,6 +284,7 @@ def visit(browser: Browser, book: Path) -> Callable[[str], Visit]:
 
 def look(page: Page, seen: Visit) -> None:
     """Collect in ``seen`` what an open page shows, mode by mode."""
+    seen.first_picture, seen.first_code = page.evaluate(TOPS)
     page.evaluate(UNFOLD)
     for mode in ("phone", "dark", "light"):
         switch(page, mode)

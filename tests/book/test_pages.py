@@ -57,6 +57,12 @@ def test_describes_every_image(visit: Visitor, page_path: str) -> None:
     assert visit(page_path).without_alt == []
 
 
+def test_opens_on_its_figure_and_shows_code_below_it(visit: Visitor, taught: str) -> None:
+    seen = visit(taught)
+    assert seen.first_picture is not None and seen.first_picture < 0.75 * MODES["light"]["viewport"]["height"]
+    assert seen.first_code is not None and seen.first_code > seen.first_picture
+
+
 def test_shows_the_code_of_its_source(visit: Visitor, chapter: str) -> None:
     source = jupytext.read((ROOT / chapter).with_suffix(".md"))
     removed = {"remove-input", "remove-cell"}
