@@ -63,6 +63,10 @@ def test_opens_on_its_figure_and_shows_code_below_it(visit: Visitor, taught: str
     assert seen.first_code is not None and seen.first_code > seen.first_picture
 
 
+def test_says_how_long_it_takes(visit: Visitor, chapter: str) -> None:
+    assert re.search(r"Part [IV]+, \w+ · \d+ minutes to read · \d+ (seconds|minutes) to run", visit(chapter).text)
+
+
 def test_shows_the_code_of_its_source(visit: Visitor, chapter: str) -> None:
     source = jupytext.read((ROOT / chapter).with_suffix(".md"))
     removed = {"remove-input", "remove-cell"}

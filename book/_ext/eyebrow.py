@@ -1,0 +1,71 @@
+"""Sphinx extension: under each chapter's title, its part, and how long it takes to read and to run."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from docutils import nodes
+from sphinx.application import Sphinx
+
+CHAPTER = re.compile(r"book/\d\d-[\w-]+")
+WORDS_A_MINUTE = 200  # of text with numbers and figures in it
+#: What a reader who follows the text passes over.
+BESIDE = ("exercise", "solution", "dropdown", "toggle", "tl-stored")
+
+
+@functools.cache
+def parts(root: Path) -> dict[str, str]:
+    """Return the caption of the part of each page, by the page's name in the table of contents."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    return {page["file"]: part["caption"] for part in toc["parts"] for page in part["chapters"]}
+
+
+def words(doctree: nodes.document) -> int:
+    """Return the words of a page's running text, without what is folded, tasks, captions and code."""
+
+    def beside(node: nodes.Node) -> bool:
+        while node is not doctree:
+            if isinstance(node, nodes.figure) or set(BESIDE) & set(node.get("classes", [])):
+                return True
+            node = node.parent
+        return False
+
+    text = (node.astext() for node in doctree.findall(nodes.paragraph) if not beside(node))
+    return sum(len(paragraph.split()) for paragraph in text)
+
+
+def seconds(root: Path, docname: str) -> float | None:
+    """Return how long a chapter took when it was executed, if that is known."""
+    path = root / "_build" / "executed" / f"{Path(docname).name}.ipynb"
+    return nbformat.read(path, 4).metadata.get("book", {}).get("seconds") if path.is_file() else None
+
+
+def line(part: str, count: int, ran: float | None) -> str:
+    """Return the line: part, minutes to read, time to run."""
+    read = f"{max(1, round(count / WORDS_A_MINUTE))} minutes to read"
+    if ran is None:
+        return f"{part} · {read} · no GPU needed"
+    time = f"{ran:.0f} seconds" if ran < 90 else f"{ran / 60:.0f} minutes"
+    return f"{part} · {read} · {time} to run, without a GPU"
+
+
+def add(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put the line under a chapter's title (event ``doctree-resolved``)."""
+    title = next(doctree.findall(nodes.title), None)
+    root = Path(app.srcdir)
+    if not CHAPTER.fullmatch(docname) or title is None or docname not in parts(root):
+        return
+    text = line("Part " + parts(root)[docname].replace(" ", ", ", 1), words(doctree), seconds(root, docname))
+    place = title.parent
+    place.insert(place.index(title) + 1, nodes.paragraph("", text, classes=["tl-eyebrow"]))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect the handler."""
+    app.connect("doctree-resolved", add)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
