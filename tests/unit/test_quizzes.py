@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 from quiz_examples import CHOICE, NUMERIC
+from scipy.stats import chisquare
 
 from tools import quizzes
 
@@ -67,6 +69,40 @@ class TestTheBooksQuizzes:
             if question["kind"] == "many":
                 assert sum(option["correct"] for option in question["options"]) > 1
                 assert "all that apply" in question["question"]
+
+
+class TestAReaderWhoKnowsNothing:
+    """What the form of the questions gives away, over the whole book."""
+
+    @pytest.fixture(scope="class")
+    def questions(self) -> list[dict[str, Any]]:
+        return [question for path in FILES for question in quizzes.check(path)]
+
+    @pytest.fixture(scope="class")
+    def ones(self, questions: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+        return [question["options"] for question in questions if question["kind"] == "one"]
+
+    def test_gains_nothing_by_the_longest_option(self, ones: list[list[dict[str, Any]]]) -> None:
+        found = [max(options, key=lambda one: len(one["text"]))["correct"] for options in ones]
+        assert 0.15 <= sum(found) / len(found) <= 0.4
+
+    def test_gains_nothing_by_the_place(self, ones: list[list[dict[str, Any]]]) -> None:
+        places = Counter([one["correct"] for one in options].index(True) for options in ones if len(options) == 4)
+        assert chisquare([places[place] for place in range(4)]).pvalue > 0.05, places
+
+    def test_gains_nothing_by_the_first_of_many(self, questions: list[dict[str, Any]]) -> None:
+        first = [question["options"][0]["correct"] for question in questions if question["kind"] == "many"]
+        assert 0.3 <= sum(first) / len(first) <= 0.65
+
+    def test_gains_little_by_striking_options_with_a_reason_or_a_sweeping_word(
+        self, ones: list[list[dict[str, Any]]]
+    ) -> None:
+        given_away = re.compile(r"\b(because|since|so that|always|never|nothing|only|any|none)\b", re.I)
+        right = 0
+        for options in ones:
+            left = [one for one in options if not given_away.search(one["text"])] or options
+            right += max(left, key=lambda one: len(one["text"]))["correct"]
+        assert right / len(ones) <= 0.4
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
