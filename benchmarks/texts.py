@@ -1,10 +1,11 @@
-"""Six ways to a sentiment classifier with 500 labels: the stored run of chapters 06 and 10.
+"""Six ways to a sentiment classifier: the stored run of chapters 06 and 10, on splits drawn at random.
 
-The splits are final ones of the protocol's table ``sentences``, and full tuning and LoRA have the rates that its
-search chose, so neither was searched more than the other. Exploratory. Each row holds, beside the scores on the
-target's test part, those on 500 sentences of each other domain (``products:auroc``), what was trained and stored
-(``trainable`` parameters, ``disk`` bytes, ``train_seconds``), and for an arm that changes the transformer the
-linear CKA (debiased) of each layer with that of the pretrained one (``cka:movies:3``).
+:mod:`benchmarks.text_ways` asks the same on splits of the protocol.
+
+Each row holds, beside the scores on the target's test set, those on 500 sentences of each other domain
+(``products:auroc``), what was trained and stored (``trainable`` parameters, ``disk`` bytes, ``train_seconds``),
+and for an arm that changes the transformer the linear CKA of each layer with that of the pretrained one
+(``cka:movies:3``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from peft import TaskType
 from sklearn.pipeline import Pipeline
@@ -24,41 +26,19 @@ from torch import nn
 from transformers import DataCollatorForLanguageModeling
 
 import tlhelpers as tl
-from benchmarks import parts, recipes, sentences
+from benchmarks import parts, recipes
 from benchmarks.experiment import Cell, Experiment, Row
 from tlhelpers.data import TextSet, TextSplits
 from tlhelpers.models import Encoder
 from tlhelpers.profile import Profile
 
-LABELS, SEEDS = 500, sentences.PLAN.final_seeds[:5]
+LABELS = (500,)
 BATCH = 16
 ARMS = ("words", "frozen", "full", "lora", "adapted frozen", "adapted full")
+LORA_RATE = 3e-3  # chosen by validation accuracy on seed 100, which the table does not hold; see choose
 ADAPT_RATE, ADAPT_EPOCHS = 1e-4, 1  # not searched
 ELSEWHERE, MOVED = 500, 200
 MIN_STEPS = 100  # few labels need more passes: Mosbach et al. (2021), Zhang et al. (2021)
-
-
-@lru_cache(maxsize=2)
-def cut(p: Profile, seed: int) -> TextSplits:
-    """Return the sentences of a final split of the protocol, those to train on thinned out."""
-    every = sentences.texts(p)
-    rows = sentences.rows_of(seed, len(every))
-    test = np.random.default_rng(seed).permutation(rows.test)  # of some scores only the first few are asked
-    return TextSplits(*(every.take(part) for part in (sentences.few(LABELS, seed), rows.val, test)))
-
-
-def rate_of(arm: str) -> float:
-    """Return the rate of an arm that the search of the protocol chose.
-
-    Raises:
-        SystemExit: when the search has not been run.
-    """
-    chosen = sentences.PLAN.chosen(sentences.EXPERIMENT.stored())
-    if arm not in chosen:
-        raise SystemExit(
-            f"no rate was chosen for {arm!r} yet; run python -m benchmarks {sentences.EXPERIMENT.name}."
-        )
-    return chosen[arm]
 
 
 @lru_cache(maxsize=1)
@@ -77,7 +57,7 @@ def report(judge: Any, splits: TextSplits, p: Profile) -> Row:
     return scores
 
 
-def moved(model: nn.Module, tokenizer: Any, splits: TextSplits, p: Profile) -> Row:
+def moved(model: nn.Module, tokenizer: Any, splits: TextSplits, p: Profile, *, debiased: bool = False) -> Row:
     """Return the CKA of each layer with the pretrained encoder's, on texts of the target and of editorials."""
     start, tuned = tl.models.load_encoder(p.text_model), Encoder(model.cpu().eval(), tokenizer)
     alike = {}
@@ -85,9 +65,8 @@ def moved(model: nn.Module, tokenizer: Any, splits: TextSplits, p: Profile) -> R
         texts = part.texts[:MOVED]
         pairs = zip(parts.by_layer(texts, start), parts.by_layer(texts, tuned), strict=True)
         for layer, (before, after) in enumerate(pairs):
-            alike[f"cka:{kind}:{layer}"] = tl.look.cka(
-                torch.from_numpy(before), torch.from_numpy(after), debiased=True
-            )
+            pair = torch.from_numpy(before), torch.from_numpy(after)
+            alike[f"cka:{kind}:{layer}"] = tl.look.cka(*pair, debiased=debiased)
     return alike
 
 
@@ -123,7 +102,9 @@ def words(p: Profile, splits: TextSplits) -> Row:
     return judged(model, lambda part: part.texts, seen, time.perf_counter() - start, splits, p)
 
 
-def frozen(p: Profile, splits: TextSplits, encoder: Encoder, before: float = 0.0) -> Row:
+def frozen(
+    p: Profile, splits: TextSplits, encoder: Encoder, before: float = 0.0, *, debiased: bool = False
+) -> Row:
     """Fit a logistic regression on the mean over the tokens of a frozen encoder."""
     start = time.perf_counter()
 
@@ -134,7 +115,7 @@ def frozen(p: Profile, splits: TextSplits, encoder: Encoder, before: float = 0.0
     models = map(tl.look.linear_classifier, (1e-3, 1e-2, 1e-1, 1.0))
     model, seen = parts.chosen(models, train, val, "accuracy")
     seconds = time.perf_counter() - start + before
-    changes = moved(encoder.model, encoder.tokenizer, splits, p) if before else {}
+    changes = moved(encoder.model, encoder.tokenizer, splits, p, debiased=debiased) if before else {}
     return judged(model, embed, seen, seconds, splits, p) | changes
 
 
@@ -142,10 +123,11 @@ def tuned(
     p: Profile,
     splits: TextSplits,
     seed: int,
-    rate: float,
+    rate: float | None = None,
     start: str | Path | None = None,
     lora: bool = False,
     before: float = 0.0,
+    debiased: bool = False,
 ) -> recipes.Run:
     """Tune all weights or LoRA's with the Trainer, from the pretrained encoder or from an adapted one.
 
@@ -159,7 +141,7 @@ def tuned(
         arguments = tl.train.trainer_settings(
             p,
             folder,
-            learning_rate=rate,
+            learning_rate=rate or p.text_rate,
             num_train_epochs=epochs(p, len(splits.train)),
             per_device_train_batch_size=BATCH,
             seed=seed,
@@ -175,7 +157,8 @@ def tuned(
     scores = report(lambda part: tl.train.evaluate_trainer(work, part, p.text_length), splits, p)
     trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     scores |= {"trainable": trainable, "disk": disk, "train_seconds": seconds + before}
-    return recipes.Run(model, tl.train.trainer_history(work), scores | moved(encoder, tokenizer, splits, p))
+    scores |= moved(encoder, tokenizer, splits, p, debiased=debiased)
+    return recipes.Run(model, tl.train.trainer_history(work), scores)
 
 
 def epochs(p: Profile, labels: int) -> int:
@@ -190,16 +173,16 @@ def size(folder: Path) -> int:
 
 @lru_cache(maxsize=1)
 def adapted(p: Profile, seed: int) -> tuple[tempfile.TemporaryDirectory, float]:
-    """Go on pretraining without labels on texts of the target's domain; return the folder and the seconds.
+    """Go on pretraining on unlabeled texts of the target's domain; return the folder and the seconds."""
+    return adapt(p, tl.data.unlabeled_texts(p, seed), seed)
+
+
+def adapt(p: Profile, texts: list[str], seed: int) -> tuple[tempfile.TemporaryDirectory, float]:
+    """Go on pretraining without labels; return the folder of the encoder and the seconds.
 
     Masked language modeling as in Devlin et al. (2019), on the domain as in Gururangan et al. (2020).
     """
     model, tokenizer = tl.train.masked_lm(p.text_model, seed)
-    every = sentences.texts(p)
-    rows = sentences.rows_of(seed, len(every))
-    judging = np.concatenate([rows.val, rows.test])
-    left = np.setdiff1d(np.arange(len(every)), judging)
-    texts = every.take(np.random.default_rng(seed).permutation(left)[: p.text_unlabeled]).texts
     folder = tempfile.TemporaryDirectory()
     arguments = tl.train.trainer_settings(
         p,
@@ -224,22 +207,24 @@ def adapted(p: Profile, seed: int) -> tuple[tempfile.TemporaryDirectory, float]:
 
 
 def cells(p: Profile) -> list[Cell]:
-    """Return the cells split by split, so that an unfinished run holds whole splits."""
-    return [{"arm": arm, "labels": LABELS, "seed": seed} for seed in SEEDS for arm in ARMS]
+    """Return the cells seed by seed, so that an unfinished run holds whole seeds."""
+    return [{"arm": arm, "labels": labels, "seed": seed} for seed in p.seeds for labels in LABELS for arm in ARMS]
 
 
 def run(p: Profile, arm: str, labels: int, seed: int) -> Row:
     """Run one cell."""
-    splits = cut(p, seed)
+    splits = tl.data.text_splits(p, seed, labels)
     if arm == "words":
         return words(p, splits)
     if arm == "frozen":
         return frozen(p, splits, tl.models.load_encoder(p.text_model).to(p.device))
-    if arm in ("full", "lora"):
-        return tuned(p, splits, seed, rate_of(arm), lora=arm == "lora").row
+    if arm == "full":
+        return tuned(p, splits, seed).row
+    if arm == "lora":
+        return tuned(p, splits, seed, LORA_RATE, lora=True).row
     folder, seconds = adapted(p, seed)
     if arm == "adapted full":
-        return tuned(p, splits, seed, rate_of("full"), start=folder.name, before=seconds).row
+        return tuned(p, splits, seed, start=folder.name, before=seconds).row
     return frozen(p, splits, tl.models.load_encoder(folder.name).to(p.device), seconds)
 
 
@@ -248,10 +233,21 @@ def in_bf16(cell: Cell) -> bool:
     return cell["arm"] not in ("words", "frozen")
 
 
+def choose(p: Profile) -> pd.DataFrame:
+    """Return validation scores of three rates for LoRA, on a seed that is not in the table."""
+    rows = []
+    for rate in (3e-4, 1e-3, 3e-3):
+        history = tuned(p, tl.data.text_splits(p, 100), 100, rate, lora=True).history
+        best = history.query("best").iloc[0]
+        rows.append({"rate": rate, **best[["val_accuracy", "val_auroc", "val_loss"]]})
+    return pd.DataFrame(rows)
+
+
 Experiment(
-    "ways_with_text",
+    "texts",
     cells,
     run,
-    check=[{"arm": "words", "labels": LABELS, "seed": SEEDS[1]}],
+    check=({"arm": "lora", "labels": 500, "seed": 1}, {"arm": "words", "labels": 500, "seed": 3}),
     bf16=in_bf16,
+    choose=choose,
 )

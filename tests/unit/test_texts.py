@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tlhelpers as tl
-from benchmarks import sentences, text_rates, texts
+from benchmarks import sentences, text_rates, text_ways, texts
 from tlhelpers.data import TextSet
 
 
@@ -18,14 +18,19 @@ def test_few_labels_get_more_passes_but_not_fewer_steps(labels: int, passes: int
     assert texts.epochs(tl.profile.current(), labels) * -(-labels // texts.BATCH) >= texts.MIN_STEPS
 
 
-def test_the_splits_are_those_of_the_protocol_and_no_two_tables_share_one() -> None:
-    assert set(texts.SEEDS) | set(text_rates.SEEDS) <= set(sentences.PLAN.final_seeds)
-    assert not set(texts.SEEDS) & set(text_rates.SEEDS)
+def test_no_seed_both_chooses_a_rate_and_is_compared() -> None:
+    assert not set(text_rates.SEEDS) & set(tl.profile.current().seeds)
+    assert 100 in text_rates.SEEDS  # the one that texts.choose takes
 
 
-def test_a_split_has_so_many_labels_and_tests_what_it_does_not_train_on() -> None:
-    splits = texts.cut(tl.profile.current(), texts.SEEDS[0])
-    assert len(splits.train) == texts.LABELS and len(splits.test) > 1000
+def test_splits_of_the_protocol_are_used_once() -> None:
+    assert set(text_ways.SEEDS) | set(text_ways.RATE_SEEDS) <= set(sentences.PLAN.final_seeds)
+    assert not set(text_ways.SEEDS) & set(text_ways.RATE_SEEDS)
+
+
+def test_a_split_of_the_protocol_tests_what_it_does_not_train_on() -> None:
+    splits = text_ways.cut(tl.profile.current(), text_ways.SEEDS[0])
+    assert len(splits.train) == text_ways.LABELS and len(splits.test) > 1000
     known = {" ".join(text.split()) for part in splits[:2] for text in part.texts}
     assert not known & {" ".join(text.split()) for text in splits.test.texts}
 
