@@ -74,11 +74,11 @@ class TestTheBooksQuizzes:
 class TestAReaderWhoKnowsNothing:
     """What the form of the questions gives away, over the whole book."""
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def questions(self) -> list[dict[str, Any]]:
         return [question for path in FILES for question in quizzes.check(path)]
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def ones(self, questions: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
         return [question["options"] for question in questions if question["kind"] == "one"]
 
