@@ -13,8 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 import tlhelpers as tl
-from benchmarks import bugs, matrix, parts
-from tlhelpers.data import ImageSet
+from benchmarks import bugs, parts
 from tlhelpers.models import Backbone
 
 Make = Callable[[], Backbone]
@@ -196,13 +195,3 @@ class TestHeads:
         found = bugs.candidate_heads(x, y, 0, heads=3, epochs=2)
         assert found.shape == (6, 4) and (found[:3] != found[3:]).all()
         assert np.array_equal(found[:3], bugs.candidate_heads(x, y, 0, heads=3, epochs=1))
-
-
-class TestMatrix:
-    def test_classes_in_turn_are_the_same_images(self) -> None:
-        images = ImageSet(
-            [np.full((1, 1), i, np.uint8) for i in range(6)], np.array([0, 0, 1, 0, 1, 1]), ("a", "b")
-        )
-        turned = matrix.in_turn(images)
-        assert turned.labels.tolist() == [0, 1] * 3
-        assert [int(image[0, 0]) for image in turned.images] == [0, 2, 1, 4, 3, 5]
