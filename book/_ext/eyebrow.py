@@ -1,8 +1,9 @@
-"""Sphinx extension: under each chapter's title, its part, and how long it takes to read and to run."""
+"""Sphinx extension: under a chapter's title its part and its minutes, at its end the question of the next one."""
 
 from __future__ import annotations
 
 import functools
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 
 CHAPTER = re.compile(r"book/\d\d-[\w-]+")
+QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
 WORDS_A_MINUTE = 200  # of text with numbers and figures in it
 #: What a reader who follows the text passes over.
 BESIDE = ("exercise", "solution", "dropdown", "toggle", "tl-stored")
@@ -65,7 +67,28 @@ def add(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     place.insert(place.index(title) + 1, nodes.paragraph("", text, classes=["tl-eyebrow"]))
 
 
+@functools.cache
+def question(source: Path) -> str | None:
+    """Return the question that a chapter opens with, in bold, if it has one."""
+    opening = source.read_text(encoding="utf-8").partition("\n# ")[2].partition("\n## ")[0]
+    found = QUESTION.search(opening)
+    return " ".join(found[1].split()) if found else None
+
+
+def ask(
+    app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Let the link to the next chapter ask that chapter's question (event ``html-page-context``)."""
+    following = getattr(app.builder, "relations", {}).get(pagename, (None, None, None))[2]
+    if not following or not CHAPTER.fullmatch(following):
+        return
+    asked = question(Path(app.env.doc2path(following)))
+    if asked:
+        context["next_title"] = f'{context["next"]["title"]}<span class="tl-asks">{html.escape(asked)}</span>'
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect the handler."""
+    """Connect the handlers."""
     app.connect("doctree-resolved", add)
+    app.connect("html-page-context", ask)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -67,6 +67,15 @@ def test_says_how_long_it_takes(visit: Visitor, chapter: str) -> None:
     assert re.search(r"Part [IV]+, \w+ · \d+ minutes to read · \d+ (seconds|minutes) to run", visit(chapter).text)
 
 
+def test_numbers_its_figures_and_exercises_within_the_chapter(visit: Visitor, chapter: str) -> None:
+    number = int(re.findall(r"\d\d", chapter)[0])
+    text = visit(chapter).text
+    figures, tasks = re.findall(r"Fig\. ([\d.]+\d)", text), re.findall(r"^Exercise ([\d.]+\d)", text, re.MULTILINE)
+    for found in (figures, tasks):
+        assert found == [f"{number}.{place}" for place in range(1, len(found) + 1)]
+    assert figures
+
+
 def test_shows_the_code_of_its_source(visit: Visitor, chapter: str) -> None:
     source = jupytext.read((ROOT / chapter).with_suffix(".md"))
     removed = {"remove-input", "remove-cell"}

@@ -8,6 +8,8 @@ import re
 import shutil
 from pathlib import Path
 
+import counting
+import eyebrow
 import ledger
 import mathml
 import nbformat
@@ -149,3 +151,27 @@ def test_a_formula_becomes_mathml_that_keeps_its_source() -> None:
 def test_latex_that_the_converter_does_not_know_is_refused_by_name(latex: str, named: str) -> None:
     with pytest.raises(ValueError, match=f"no MathML for {re.escape(named)} in"):
         mathml.to_mathml(latex)
+
+
+# --- where a reader is ------------------------------------------------------------------------------------------
+
+
+def test_figures_count_within_their_chapter_and_pages_of_the_back_on_their_own() -> None:
+    whole = {
+        "book/05-layers": {"figure": {"late": (21,), "early": (20,)}, "exercise": {"ex": (9,)}},
+        "book/glossary": {"figure": {"one": (57,)}},
+    }
+    found = counting.by_chapter(whole)
+    assert found["book/05-layers"]["figure"] == {"early": (5, 1), "late": (5, 2)}
+    assert found["book/05-layers"]["exercise"] == {"ex": (5, 1)} and found["book/glossary"]["figure"] == {
+        "one": (1,)
+    }
+
+
+def test_a_chapter_is_announced_by_its_question_in_bold(tmp_path: Path) -> None:
+    page = tmp_path / "05-layers.md"
+    page.write_text("head\n\n# Layers\n\nA *word*. **Where does\nit sit?**\n\n## Later\n\n**What else?**\n")
+    assert eyebrow.question(page) == "Where does it sit?"
+    other = tmp_path / "06-none.md"
+    other.write_text("head\n\n# Layers\n\nNo question.\n\n## Later\n\n**What else?**\n")
+    assert eyebrow.question(other) is None
