@@ -2,11 +2,14 @@
 
 The splits are those of one regrouping of the protocol, so modules stay together; exploratory. Each row holds the
 scores on the test modules, and the linear CKA (debiased) of every stage with that of the pretrained network: on
-the test cells (``cells:STAGE``) and on pieces of photographs (``photos:STAGE``). The recipe ``random`` is the
-floor: a network that never saw a picture, its BatchNorm calibrated.
+the test cells (``cells:STAGE``) and on pieces of photographs (``photos:STAGE``); 0 where training left a stage
+that makes the same of every picture. The recipe ``random`` is the floor: a network that never saw a picture, its
+BatchNorm calibrated.
 """
 
 from __future__ import annotations
+
+import numpy as np
 
 import tlhelpers as tl
 from benchmarks import cells, engine, pictures
@@ -44,8 +47,15 @@ def alike(p: Profile, tuned: Backbone, seed: int) -> Row:
     found: Row = {}
     for kind, images in (("cells", test), ("photos", photos)):
         before, after = (tl.look.pooled(net, images)[0] for net in (start, tuned))
-        found |= {f"{kind}:{stage}": tl.look.cka(before[stage], after[stage], debiased=True) for stage in before}
+        found |= {f"{kind}:{stage}": kept(before[stage], after[stage]) for stage in before}
     return found
+
+
+def kept(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the debiased CKA of two descriptions; 0 where training left one that is the same for all images."""
+    if np.ptp(after, axis=0).max() <= 1e-6 * np.abs(after).max():
+        return 0.0
+    return tl.look.cka(before, after, debiased=True)
 
 
 def run(p: Profile, recipe: str, seed: int) -> Row:
