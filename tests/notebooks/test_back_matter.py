@@ -134,7 +134,7 @@ def test_attempts_to_break_stand_beside_the_arms_that_they_attack(tmp_path: Path
 
 
 def test_a_stored_table_names_its_chapters() -> None:
-    assert "05-what-the-layers-know" in provenance.used_by(ROOT, "probes")
+    assert "05-what-the-layers-know" in provenance.used_by(ROOT, "stage_probes")
     assert provenance.used_by(ROOT, "nothing") == []
 
 
