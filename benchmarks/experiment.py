@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -80,7 +81,7 @@ class Experiment:
     score: str = "auroc"
     within: float = 0.02
     bf16: Callable[[Cell], bool] | None = None
-    choose: Callable[[Profile], object] | None = None
+    choose: Callable[[Profile], pd.DataFrame | pd.Series] | None = None
     plan: Plan | None = None
 
     def __post_init__(self) -> None:
@@ -422,7 +423,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.choose:
         for experiment in chosen:
             if experiment.choose is not None:
-                print(f"{experiment.name}\n{experiment.choose(p)}")
+                print(f"{experiment.name}\n{experiment.choose(p).to_string()}")
         return
     only = dict(pair.split("=", 1) for pair in asked.only)
     commit, diff = revision(asked.dirty)
