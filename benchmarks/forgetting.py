@@ -60,10 +60,10 @@ TEXT_ARMS: dict[str, tuple[str, float]] = {
     "full 1e-4": ("full", 1e-4),
     "full 2e-5": ("full", 2e-5),
     "LoRA": ("lora", LORA_RATE),
-    "L2-SP": ("l2sp", 1.0),
+    "L2-SP": ("l2sp", 10.0),
     "EWC": ("ewc", 1e6),
-    "L2-SP, outside": ("l2sp outside", 30.0),
-    "EWC, outside": ("ewc outside", 1e7),
+    "L2-SP, outside": ("l2sp outside", 300.0),
+    "EWC, outside": ("ewc outside", 1e8),
     "replay 20%": ("replay", 0.2),
     "frozen": ("frozen", 1e-3),
 }
