@@ -1,7 +1,7 @@
 """Sphinx extension: figures and exercises count within their chapter, Fig. 5.1 and Exercise 5.1.
 
-Sphinx counts through the whole book where headings have no numbers. What it counted is kept, for by that it tells
-which pages changed, and replaced for all that reads it.
+Sphinx counts through the whole book where headings have no numbers. Pages are rendered from nothing each time, so
+its own numbers need not be kept.
 """
 
 from __future__ import annotations
@@ -32,21 +32,13 @@ def by_chapter(numbers: Numbers) -> Numbers:
     }
 
 
-def restore(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Give Sphinx back what it counted last time, so that it sees what changed (before it counts)."""
-    env.toc_fignumbers = getattr(env, "tl_counted", env.toc_fignumbers)
-    return []
-
-
 def replace(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Put the chapter's numbers in place of Sphinx's (after it has counted)."""
-    env.tl_counted = env.toc_fignumbers  # type: ignore[attr-defined]
+    """Put the chapters' numbers in place of Sphinx's, after it has counted (event ``env-get-updated``)."""
     env.toc_fignumbers = by_chapter(env.toc_fignumbers)
     return []
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Connect the handlers around Sphinx's own, which has the priority 500."""
-    app.connect("env-get-updated", restore, priority=100)
+    """Connect the handler behind Sphinx's own, which has the priority 500."""
     app.connect("env-get-updated", replace, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
