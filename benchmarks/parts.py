@@ -49,14 +49,8 @@ class Rows(NamedTuple):
 
 
 def pictures_of(task: str, seed: int, sizes: tuple[int, int, int]) -> Splits:
-    """Return the parts of a picture task; of solar cells, whole modules."""
-    if task not in ("defects", "mono or poly"):
-        return tl.data.IMAGE_TASKS[task](seed) if task == "faces" else tl.data.IMAGE_TASKS[task](seed, sizes=sizes)
-    cells = tl.data.load("elpv")
-    if task == "mono or poly":
-        kinds = (tl.data.cell_kinds() == "poly").astype(np.int64)
-        cells = ImageSet(cells.images, kinds, ("mono", "poly"))
-    return tl.data.split(cells, *sizes, seed, groups=tl.data.cell_modules())
+    """Return the parts of a picture task; there are too few faces for any sizes but their own."""
+    return tl.data.IMAGE_TASKS[task](seed) if task == "faces" else tl.data.IMAGE_TASKS[task](seed, sizes=sizes)
 
 
 def rows_alone(plan: protocol.Plan, seed: int, count: int) -> Rows:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,3 +22,18 @@ def seed_everything(seed: int) -> torch.Generator:
     np.random.seed(int(seed))
     torch.manual_seed(int(seed))
     return torch.Generator().manual_seed(int(seed))
+
+
+@contextmanager
+def random_state_kept(seed: int | None = None) -> Iterator[None]:
+    """Leave PyTorch's generators, after a ``with`` block, as they were before, on the CPU and on CUDA.
+
+    Args:
+        seed: what they start at within the block; ``None`` lets them go on.
+    """
+    cuda = torch.cuda.is_initialized()
+    with torch.random.fork_rng(devices=list(range(torch.cuda.device_count())) if cuda else []):
+        if seed is not None:
+            # torch.manual_seed would leave the seed waiting for a CUDA that starts later.
+            (torch.manual_seed if cuda else torch.default_generator.manual_seed)(seed)
+        yield

@@ -30,7 +30,7 @@ FLOORS = {
     "stats": {"_crossed", "_rows"},
     "plots": {"_rows", "stats"},
     "data": {"_paths", "_rows", "profile"},
-    "models": {"_paths", "_rows", "_machine", "data"},
+    "models": {"_paths", "_rows", "_machine", "_seed", "data"},
     "train": {"_paths", "_machine", "_rows", "_seed", "profile", "stats", "data", "models"},
     "look": {"_machine", "_rows", "stats", "data", "models"},
     "book": {"_paths", "profile", "stats"},

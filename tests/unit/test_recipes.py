@@ -31,9 +31,13 @@ def p(folder: Path) -> Profile:
     return dataclasses.replace(tl.profile.current(), image_data=str(folder), **sizes)
 
 
+def split(p: Profile) -> Splits:
+    return tl.data.split(tl.data.load(p.image_data), p.n_train, p.n_val, p.n_test, 0)
+
+
 @pytest.fixture
 def splits(p: Profile) -> Splits:
-    return tl.data.splits(p, 0)
+    return split(p)
 
 
 @pytest.fixture
@@ -289,7 +293,7 @@ def test_one_seed_gives_the_same_numbers_twice_with_the_real_backbone_and_cells(
     monkeypatch.setattr(recipes, "MIN_STEPS", 1)
     sizes = {"n_train": 8, "n_val": 8, "n_test": 12, "epochs": 1, "image_size": 32, "batch_size": 4}
     p = dataclasses.replace(tl.profile.current(), **sizes)
-    first, second = (recipes.two_stage(tl.data.splits(p, 0, 8), p, 0) for _ in range(2))
+    first, second = (recipes.two_stage(split(p), p, 0) for _ in range(2))
     assert first.scores == second.scores
     pd.testing.assert_frame_equal(first.history.drop(columns="seconds"), second.history.drop(columns="seconds"))
 
@@ -302,7 +306,7 @@ def test_the_full_profile_goes_through_the_same_functions(folder: Path, monkeypa
     p = dataclasses.replace(tl.profile.current(), **sizes)
     images = tl.data.load(p.image_data)
     assert images.classes == ("NORMAL", "PNEUMONIA") and len(images) == 80
-    splits = tl.data.splits(p, 0)
+    splits = split(p)
     net = tl.models.load(p.backbone, 2, pretrained=False, image_size=p.image_size).to(p.device)
     tl.models.freeze(net)
     x, _ = tl.look.extract(net, splits.train)

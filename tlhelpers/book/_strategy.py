@@ -197,7 +197,7 @@ IMAGE_RULES = (
           Reason("Whether a good probe foretells what pretraining gains was left open.",
                  "04-probe-foretells-gain"))),
     Rule(lambda n, gap, how: gap == "far" and how != "frozen features", "", "",
-         (Reason("Solar cells, a far task, were read better below the last stage.",
+         (Reason("Solar cells, and photographs too, were read better below the last stage.",
                  "05-far-task-peaks-earlier"),)),
     Rule(lambda n, gap, how: n >= MANY,
          "long training for a gain that pretraining may not give",

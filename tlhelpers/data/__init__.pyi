@@ -8,7 +8,6 @@ from ._images import (
     load,
     loader,
     split,
-    splits,
     subset,
 )
 from ._own import Own, file_names, parts, read, survey, tied
@@ -115,7 +114,6 @@ __all__ = [
     "sound_picture",
     "split",
     "split_texts",
-    "splits",
     "strangeness",
     "subset",
     "survey",

@@ -30,7 +30,6 @@ from tqdm import tqdm
 from tlhelpers._rows import class_numbers, clean, in_order, is_missing, positions
 from tlhelpers.data import _pictures
 from tlhelpers.data._pictures import CLEAR, Deep
-from tlhelpers.profile import Profile
 
 SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".tif", ".tiff", ".webp",
@@ -337,23 +336,6 @@ def _stratified(pool: np.ndarray, images: ImageSet, size: int, seed: int) -> tup
             "smaller, or find more."
         )
     return tuple(train_test_split(pool, test_size=size, stratify=labels, random_state=seed))
-
-
-def splits(p: Profile, seed: int, train: int | None = None) -> Splits:
-    """Return training, validation and test images of a profile's data, in the profile's sizes.
-
-    Training images come in the order of :func:`subset`, as in the stored runs: the first hundred are those that a
-    project with a hundred labels would have.
-
-    Args:
-        seed: of the split and of that order.
-        train: labeled training images, when not as many as the profile says.
-
-    Raises:
-        FileNotFoundError, ValueError: as :func:`load`, :func:`split` and :func:`subset`.
-    """
-    whole = split(load(p.image_data), p.n_train, p.n_val, p.n_test, seed)
-    return whole._replace(train=subset(whole.train, p.n_train if train is None else train, seed))
 
 
 def subset(images: ImageSet, size: int, seed: int) -> ImageSet:

@@ -180,11 +180,11 @@ def _cell_names() -> list[str]:
 
 
 def cells(question: str, seed: int, sizes: Sizes = SIZES) -> Splits:
-    """Return solar cells, asked whether they are defective or whether their silicon is one crystal or many."""
+    """Return solar cells, whole modules of them, asked whether they are defective or of which silicon they are."""
     images = load("elpv")
     if question == "kind":
         images = ImageSet(images.images, (cell_kinds() == "poly").astype(np.int64), ("mono", "poly"))
-    return split(images, *sizes, seed)
+    return split(images, *sizes, seed, groups=cell_modules())
 
 
 def handwritten_digits(first: int = 0, last: int = 9) -> ImageSet:

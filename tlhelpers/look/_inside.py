@@ -136,7 +136,7 @@ def cka(x: np.ndarray | torch.Tensor, y: np.ndarray | torch.Tensor, *, debiased:
     Maximization"), as Nguyen et al. (2021), "Do Wide and Deep Networks Learn the Same Things?", do: noise scores
     about 0 at any size, and below 0 as often as above. Take it with fewer images than features, and to compare
     layers of different width (Murphy et al. 2024, "Correcting Biased Centered Kernel Alignment Measures in
-    Biological and Artificial Neural Networks"). The stored tables of this book hold the default; do not mix them.
+    Biological and Artificial Neural Networks"). The two differ, so a comparison takes one of them throughout.
 
     Args:
         x, y: ``[N, C1]`` and ``[N, C2]``, one row an image, in the same order.

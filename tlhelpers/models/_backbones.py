@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from tlhelpers._seed import random_state_kept
 from tlhelpers.data._hub import HubError
 from tlhelpers.models import _sources
 from tlhelpers.models._freezing import NORMS, keep_frozen
@@ -335,8 +336,8 @@ def load(
             that of the weights, and their margin: 256 pixels scaled, 224 cut. timm calls it ``input_size`` (not
             the larger ``test_input_size`` at which some score better). Where positions
             belong to one size, such as those of transformers, they are resampled for another.
-        seed: of every random weight. PyTorch's own generator is seeded with it, too: seed again after loading
-            where what follows draws from it.
+        seed: of every random weight. PyTorch's own generator is left as it was: seed it where what follows draws
+            from it.
 
     Raises:
         ValueError: when no library knows the name; when the weights have no head and ``num_classes`` is ``None``;
@@ -359,8 +360,11 @@ def load(
         raise ValueError(f"image_size={image_size!r}; give the side in pixels, a whole number of 1 or more.")
     num_classes, image_size = (None if n is None else int(n) for n in (num_classes, image_size))
     _sources.check_name(name, num_classes, pretrained, image_size)
-    torch.manual_seed(seed)
+    with random_state_kept(int(seed)):
+        return _made(name, num_classes, pretrained, image_size, int(seed))
 
+
+def _made(name: str, num_classes: int | None, pretrained: bool, image_size: int | None, seed: int) -> Backbone:
     try:
         plain, transform, side = _sources.make(name, num_classes, pretrained, image_size)
     except HubError:
@@ -409,8 +413,8 @@ def _headed(net: Backbone, num_classes: int | None, seed: int) -> Backbone:
     """Put a new head of ``num_classes`` on ``net``, if any; return it."""
     if num_classes is not None:
         # Seed again: how many random numbers the body drew must not change the head.
-        torch.manual_seed(seed)
-        net.replace_head(num_classes)
+        with random_state_kept(seed):
+            net.replace_head(num_classes)
     return net
 
 

@@ -11,8 +11,7 @@ import operator
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path, PurePath
 from typing import Any
@@ -26,6 +25,7 @@ from torch import nn
 
 from tlhelpers._paths import checked
 from tlhelpers._rows import clean, in_order
+from tlhelpers._seed import random_state_kept
 from tlhelpers.models import _backbones, _same, _steps
 from tlhelpers.models._backbones import Backbone
 
@@ -85,7 +85,7 @@ def save(folder: str | Path, net: Backbone, image_size: int | None, classes: Seq
         "image_size": _checked_size(image_size, batch),
         "transform": steps,
     }
-    with _random_state_kept():
+    with random_state_kept():
         answers = _outputs(net, batch, len(names))
         fresh = _fresh(card, batch)
         what = f"models.load({net.name!r}, {len(names)})"
@@ -135,7 +135,7 @@ def load_saved(folder: str | Path) -> tuple[Backbone, dict[str, Any]]:
         tensors = safetensors.torch.load((folder / WEIGHTS).read_bytes())
     except SafetensorError as error:
         raise ValueError(f"{folder / WEIGHTS}: damaged ({error}); save the network again.") from error
-    with _random_state_kept():
+    with random_state_kept():
         try:
             transform = (_steps.made_from_print if old else _steps.made)(card["transform"])
             batch = _same.batch_for(transform)
@@ -319,13 +319,6 @@ def _encodes(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-@contextmanager
-def _random_state_kept() -> Iterator[None]:
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=list(devices)):
-        yield
 
 
 def _outputs(net: Backbone, batch: torch.Tensor, classes: int) -> torch.Tensor | None:

@@ -33,7 +33,7 @@ from transformers.utils import logging
 
 from tlhelpers import _rows, stats
 from tlhelpers._machine import device_of, has_bf16
-from tlhelpers._seed import seed_everything
+from tlhelpers._seed import random_state_kept
 from tlhelpers.data._hub import quiet
 from tlhelpers.data._texts import TextSet, class_names, plain, strings
 from tlhelpers.models._backbones import evaluating
@@ -57,7 +57,7 @@ def text_classifier(start: str | Path, seed: int, classes: Sequence[str] = CLASS
 
     Args:
         start: where to take the encoder from: a folder, ``minilm``, or a name on the hub.
-        seed: of the head's random weights.
+        seed: of the head's random weights. PyTorch's own generator is left as it was.
         classes: names by class index, such as ``texts.classes``; the config keeps them, so that predictions carry
             names.
 
@@ -70,16 +70,15 @@ def text_classifier(start: str | Path, seed: int, classes: Sequence[str] = CLASS
     if len(names) < 2:
         raise ValueError(f"classes={tuple(names.values())}; there must be two or more to tell apart.")
     options = {"id2label": names, "label2id": {name: number for number, name in names.items()}}
-    seed_everything(seed)
     kind = AutoModelForSequenceClassification
-    # What the start was trained for, such as several labels at once, goes with its head.
-    model, tokenizer, new = load_pretrained(kind, start, problem_type=None, **options)
+    with random_state_kept(seed):
+        # What the start was trained for, such as several labels at once, goes with its head.
+        model, tokenizer, new = load_pretrained(kind, start, problem_type=None, **options)
     encoder = encoder_keys(model)
     if not set(model.state_dict()) - encoder <= new:
         weights = {name: weight for name, weight in model.state_dict().items() if name in encoder}
         place, config = model.name_or_path, model.config
-        seed_everything(seed)
-        with quiet():
+        with quiet(), random_state_kept(seed):
             model = type(model).from_pretrained(None, config=config, state_dict=weights, dtype=model.dtype)
         model.name_or_path = config._name_or_path = place
     return model, tokenizer
@@ -93,14 +92,14 @@ def masked_lm(start: str | Path, seed: int) -> tuple[Any, Any]:
 
     Args:
         start: where to take the encoder from: a folder, ``minilm``, or a name on the hub.
-        seed: of the weights that are new.
+        seed: of the weights that are new. PyTorch's own generator is left as it was.
 
     Raises:
         FileNotFoundError, ValueError: as :func:`tlhelpers.models.load_encoder`.
         tlhelpers.data.HubError: when the weights must be downloaded and cannot be.
     """
-    seed_everything(seed)
-    return load_pretrained(AutoModelForMaskedLM, start)[:2]
+    with random_state_kept(seed):
+        return load_pretrained(AutoModelForMaskedLM, start)[:2]
 
 
 def tokenized(texts: TextSet | Iterable[str], tokenizer: Any, max_length: int) -> Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import re
 import shutil
@@ -662,26 +661,6 @@ class TestSubset:
         assert [len(found) for found in sets] == list(sizes)
         assert all(smaller < larger for smaller, larger in pairwise(sets))
         assert {labels[index] for index in sets[0]} == set(labels)
-
-
-class TestSplitsOfAProfile:
-    @pytest.fixture
-    def p(self, folder: Path) -> tl.profile.Profile:
-        sizes = {"n_train": 20, "n_val": 10, "n_test": 16}
-        return dataclasses.replace(tl.profile.current(), image_data=str(folder), **sizes)
-
-    def test_they_are_the_split_with_training_images_in_the_order_of_subset(self, p: tl.profile.Profile) -> None:
-        found = tl.data.splits(p, 3)
-        whole = tl.data.split(tl.data.load(p.image_data), 20, 10, 16, 3)
-        assert found.val.images == whole.val.images and found.test.images == whole.test.images
-        assert found.train.images == tl.data.subset(whole.train, 20, 3).images
-        assert (
-            sorted(found.train.images) == sorted(whole.train.images) and found.train.images != whole.train.images
-        )
-
-    def test_fewer_labels_are_the_first_ones(self, p: tl.profile.Profile) -> None:
-        few, many = tl.data.splits(p, 3, train=8), tl.data.splits(p, 3)
-        assert few.train.images == many.train.images[:8] and few.test.images == many.test.images
 
 
 def test_a_cell_is_flipped_in_each_of_four_ways() -> None:

@@ -46,6 +46,7 @@ class TestSameNumbers:
         if count:
             torch.manual_seed(7)
             head = nn.Linear(tl.models.Backbone(plain, name, lambda image: torch.zeros(1)).width, count)
+        torch.manual_seed(8)
         state = torch.get_rng_state()
         net = tl.models.load(name, count, pretrained=False, image_size=side, seed=7)
         assert torch.equal(torch.get_rng_state(), state)
@@ -59,11 +60,28 @@ class TestSameNumbers:
         torch.manual_seed(7)
         timm.create_model("test_vit")
         plain = timm.create_model("test_vit", img_size=64)
-        state = torch.get_rng_state()
         net = tl.models.load("timm/test_vit", pretrained=False, image_size=64, seed=7)
-        assert torch.equal(torch.get_rng_state(), state)
         pairs = zip(net.net.parameters(), plain.parameters(), strict=True)
         assert all(torch.equal(a, b) for a, b in pairs)
+
+    @pytest.mark.parametrize(
+        ("name", "count"), [("resnet18", None), ("resnet18", 3), ("timm/test_vit", 3), ("timm/test_nfnet", 3)]
+    )
+    def test_the_random_numbers_of_the_caller_go_on(
+        self, name: str, count: int | None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if not torch.cuda.is_initialized():  # it would wait there for a CUDA that starts later
+            monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail(f"{seed} reached every device"))
+        first, again, other = (
+            tl.models.load(name, count, pretrained=False, image_size=32, seed=seed).state_dict()
+            for seed in (1, 1, 2)
+        )
+        assert all(torch.equal(value, again[key]) for key, value in first.items())
+        assert not all(torch.equal(value, other[key]) for key, value in first.items())
+        drawn = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+        tl.models.load(name, count, pretrained=False, image_size=32, seed=1)
+        assert torch.equal(torch.get_rng_state(), drawn[0])
+        assert drawn[1:] == (random.getstate(), np.random.get_state()[1].tolist())
 
 
 class TestProof:

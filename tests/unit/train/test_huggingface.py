@@ -134,7 +134,10 @@ def test_bf16_is_used_where_the_processor_has_it(found: dict[str, bool], monkeyp
 
 
 def test_pretraining_goes_on_without_labels(tmp_path: Path) -> None:
+    torch.manual_seed(8)
+    state = torch.get_rng_state()
     model, tokenizer = tl.train.masked_lm("minilm", 0)
+    assert torch.equal(torch.get_rng_state(), state)
     before = model.base_model.encoder.layer[0].attention.self.query.weight.clone()
     arguments = tl.train.trainer_settings(
         tl.profile.current(),
@@ -239,17 +242,16 @@ class TestHead:
         assert found.name_or_path == str(with_head)
 
     @pytest.mark.parametrize(
-        ("seed", "classes", "expected", "drawn"),
-        [
-            (0, ("negative", "positive"), "956dc67d32782f8d", 0.11638265),
-            (3, "abc", "a8c32a0c0bcf71e7", 0.60312772),
-        ],
+        ("seed", "classes", "expected"),
+        [(0, ("negative", "positive"), "956dc67d32782f8d"), (3, "abc", "a8c32a0c0bcf71e7")],
     )
     def test_that_of_the_packaged_encoder_is_that_of_the_stored_runs(
-        self, seed: int, classes: Sequence[str], expected: str, drawn: float
+        self, seed: int, classes: Sequence[str], expected: str
     ) -> None:
+        torch.manual_seed(8)
+        state = torch.get_rng_state()
         model, _ = tl.train.text_classifier("minilm", seed, list(classes))
-        assert torch.rand(1).item() == pytest.approx(drawn)
+        assert torch.equal(torch.get_rng_state(), state)
         digest = hashlib.sha256()
         for name, weight in model.state_dict().items():
             digest.update(name.encode() + weight.numpy().tobytes())
