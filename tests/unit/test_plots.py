@@ -90,6 +90,25 @@ def runs() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+class TestInk:
+    @staticmethod
+    def contrast(color: str) -> float:
+        """Return the contrast with white, by the formula of WCAG 2.2."""
+        channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        r, g, b = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+        return 1.05 / (0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05)
+
+    @pytest.mark.parametrize("color", sorted({*plots.COLORS.values(), *plots.CYCLE, "#FFFFFF"}))
+    def test_letters_are_legible_on_white(self, color: str) -> None:
+        assert 4.45 < self.contrast(plots.ink(color))
+        if self.contrast(color) < 4.45:
+            assert self.contrast(plots.ink(color)) < 4.8  # no darker than it must be
+
+    @pytest.mark.parametrize("color", ["#000000", "#6e6e6e", "#0072b2"])
+    def test_what_is_dark_stays(self, color: str) -> None:
+        assert plots.ink(color) == color
+
+
 class TestBands:
     def test_a_line_is_the_mean_at_each_x(self, runs: pd.DataFrame) -> None:
         ax = plots.bands(runs, "labels", "auroc", "strategy")
@@ -123,7 +142,9 @@ class TestBands:
         ax = plots.bands(runs, "labels", "auroc", "strategy")
         colors = {line.get_label(): to_hex(line.get_color()).upper() for line in ax.lines}
         assert colors == {name: plots.COLORS[name] for name in ("two-stage", "scratch")}
-        assert {text.get_text(): to_hex(text.get_color()).upper() for text in ax.texts} == colors
+        assert {text.get_text(): text.get_color() for text in ax.texts} == {
+            name: plots.ink(color) for name, color in colors.items()
+        }
         bands = [to_hex(band.get_facecolor()[0]).upper() for band in ax.collections]
         assert bands == list(colors.values())
 

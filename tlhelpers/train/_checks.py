@@ -359,8 +359,8 @@ def check_labels_fit(net: nn.Module, train: Part, held: Part, k: int = 5) -> lis
     Right labels fail where images are few, and where features say little of them. Measured on the nine tasks of
     :data:`tlhelpers.data.IMAGE_TASKS`, 24 splits each, EfficientNet-Lite0 at 64 pixels: on seven of them there was
     no false alarm with 100 training images and 200, 100, 50 or 30 held-out ones, and 3 in 100 with 30 in both
-    parts. Damage in solar cells of other modules, which these features show weakly, failed in 6, 8, 10 and 12 of 24
-    splits and in 17; how a photograph was turned, which they hardly show at all, in 21 or more.
+    parts. Damage in solar cells of other modules, which these features show weakly, failed in 6, 8, 10 and 12 of
+    24 splits and in 17; how a photograph was turned, which they hardly show at all, in 21 or more.
     """
     (x, y), (x_held, y_held) = (_matched(*part) for part in (train, held))
     if len(y.unique()) < 2 or len(y_held.unique()) < 2:
