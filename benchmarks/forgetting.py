@@ -52,8 +52,8 @@ FISHER = 200  # source examples
 STRENGTHS = {  # that are tried, in the loss and outside of it
     "l2sp": (0.1, 1.0, 10.0),
     "ewc": (1e4, 1e6, 1e8),
-    "l2sp outside": (3.0, 30.0, 300.0),
-    "ewc outside": (1e6, 1e7, 1e8),
+    "l2sp outside": (3.0, 30.0, 300.0, 1000.0, 3000.0),
+    "ewc outside": (1e6, 1e7, 1e8, 1e9),
 }
 TEXT_ARMS: dict[str, tuple[str, float]] = {
     # name: (kind, its rate, strength or share)
@@ -62,7 +62,7 @@ TEXT_ARMS: dict[str, tuple[str, float]] = {
     "LoRA": ("lora", LORA_RATE),
     "L2-SP": ("l2sp", 10.0),
     "EWC": ("ewc", 1e6),
-    "L2-SP, outside": ("l2sp outside", 300.0),
+    "L2-SP, outside": ("l2sp outside", 1000.0),
     "EWC, outside": ("ewc outside", 1e8),
     "replay 20%": ("replay", 0.2),
     "frozen": ("frozen", 1e-3),
