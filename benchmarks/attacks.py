@@ -3,7 +3,8 @@
 ``permuted`` trains frozen features on labels in another order, which must come out as guessing. ``wide`` gives
 the network from scratch twice the width, four times the steps, flips and changes of brightness: what a stronger
 rival reaches. ``logistic`` puts scikit-learn's logistic regression on the same frozen features in place of a
-head trained by gradient descent. ``place`` looks a test item up by its place in the list of files alone, and
+head trained by gradient descent; ``uncalibrated`` puts it on random weights as they were drawn, whose BatchNorm
+the protocol's random arm calibrates first. ``place`` looks a test item up by its place in the list of files alone, and
 ``edges`` leaves out the cells at both ends of each module, where the cut between two modules may be off by one
 or two. The splits are the final ones of the protocol, with 400 labels for pieces and 500 for cells; exploratory.
 """
@@ -24,8 +25,8 @@ from tlhelpers.profile import Profile
 
 LABELS = {"pieces": 400, "cells": 500}
 ATTACKS = {
-    "pieces": ("permuted", "wide", "logistic"),
-    "cells": ("permuted", "wide", "logistic", "place", "edges"),
+    "pieces": ("permuted", "wide", "logistic", "uncalibrated"),
+    "cells": ("permuted", "wide", "logistic", "uncalibrated", "place", "edges"),
 }
 PENALTIES = (0.001, 0.01, 0.1)
 RATE, WIDTH, ROUNDS = 1e-3, 32, 50  # of the wide network; the protocol's small one has width 16 and 25 rounds
@@ -39,13 +40,26 @@ def case(p: Profile, table: str, seed: int) -> tuple[Pool, Rows, np.ndarray]:
     return pool, rows, rows.train[: LABELS[table]]
 
 
-def linear(pool: Pool, rows: Rows, few: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return chances on the test part of a logistic regression on frozen features, its penalty by validation."""
-    X = pool.features().numpy()
+def linear(pool: Pool, rows: Rows, few: np.ndarray, y: np.ndarray, X: np.ndarray | None = None) -> np.ndarray:
+    """Return chances on the test part of a logistic regression on frozen features, its penalty by validation.
+
+    Args:
+        X: other features of the pool ``[N, width]``.
+    """
+    X = pool.features().numpy() if X is None else X
     models = [tl.look.linear_classifier(C) for C in PENALTIES]
     measure = pool.rules["measure"]
     model, _ = parts.chosen(models, (X[few], y[few]), (X[rows.val], pool.y[rows.val].numpy()), measure)
     return model.predict_proba(X[rows.test])
+
+
+def uncalibrated(pool: Pool, rows: Rows, few: np.ndarray, seed: int) -> np.ndarray:
+    """Return chances on the test part on features of random weights, a new draw a split, as they were drawn."""
+    used = np.unique(np.concatenate([few, rows.val, rows.test]))
+    made = engine.features(pool.net(seed, pretrained=False).eval(), pool.x[used], pool.dtype).numpy()
+    X = np.zeros((len(pool.y), made.shape[1]), made.dtype)
+    X[used] = made
+    return linear(pool, rows, few, pool.y.numpy(), X)
 
 
 class Varied:
@@ -113,8 +127,8 @@ def run(p: Profile, table: str, attack: str, seed: int) -> Row:
         chances = model.predict_proba(rows.test[:, None])
     elif attack == "wide":
         chances = wide(pool, rows, few, seed)
-    elif attack == "permuted":
-        chances = permuted(pool, rows, few, seed)
+    elif attack in ("permuted", "uncalibrated"):
+        chances = (permuted if attack == "permuted" else uncalibrated)(pool, rows, few, seed)
     else:
         chances = linear(pool, rows, few, y)
     return {"labels": len(few), "tested": len(rows.test)} | tl.stats.scores(chances, y[rows.test])

@@ -86,9 +86,9 @@ def cut(labels: int, seed: int) -> Cut:
 def features(p: Profile, kind: str, seed: int, change: str = "") -> np.ndarray:
     """Return what an arm sees of all clips, ``[N, F]``: ``classic``, ``frozen``, or random weights.
 
-    Random weights are drawn anew for each seed. Those of ``random`` have their BatchNorm calibrated on the training
-    machines, as in the other tables; those of ``uncalibrated`` stay as they were drawn. The latter came after a first
-    look at the table, when calibration was seen to make random weights a weaker rival here.
+    Random weights are drawn anew for each seed. Those of ``random`` have their BatchNorm calibrated on the
+    training machines, as in the other tables; those of ``uncalibrated`` stay as they were drawn. The latter came
+    after a first look at the table, when calibration was seen to make random weights a weaker rival here.
     """
     if kind == "classic":
         return tl.data.classic_features(clips(seed).waves)

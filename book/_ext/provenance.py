@@ -118,6 +118,7 @@ ATTACKS = {
     "permuted": "frozen features learn labels in another order: this has to be guessing",
     "wide": "a network from scratch of twice the width, four times the steps, flips, changes of light",
     "logistic": "scikit-learn’s logistic regression on the frozen features, in place of a trained head",
+    "uncalibrated": "the same regression on random weights as they were drawn, BatchNorm not calibrated",
     "place": "no picture at all: the label of the nearest files in the list",
     "edges": "as “logistic”, without the cells at the ends of each module, where its edge is uncertain",
 }
@@ -134,7 +135,7 @@ def attacks(root: Path) -> str:
     lines = []
     for table, measure in (("pieces", "accuracy"), ("cells", "auroc")):
         labels = next(row["labels"] for row in tried if row["table"] == table)
-        for arm in ("frozen", "scratch"):
+        for arm in ("frozen", "scratch", "random"):
             for row in known:
                 if (row["table"], row["labels"], row["plus"], row["minus"]) == (table, labels, arm, ""):
                     lines.append((table, f"<em>{arm}, as in the protocol</em>", f"{float(row['mean']):.2f}", ""))
