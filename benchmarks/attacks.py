@@ -1,12 +1,12 @@
 """Attempts to break the headlines of chapter 01: what was tried, and what it did.
 
-``permuted`` trains frozen features on labels in another order, which must come out as guessing. ``wide`` gives
-the network from scratch twice the width, four times the steps, flips and changes of brightness: what a stronger
-rival reaches. ``logistic`` puts scikit-learn's logistic regression on the same frozen features in place of a
-head trained by gradient descent; ``uncalibrated`` puts it on random weights as they were drawn, whose BatchNorm
-the protocol's random arm calibrates first. ``place`` looks a test item up by its place in the list of files alone, and
-``edges`` leaves out the cells at both ends of each module, where the cut between two modules may be off by one
-or two. The splits are the final ones of the protocol, with 400 labels for pieces and 500 for cells; exploratory.
+``permuted`` trains frozen features on labels in another order, which must come out as guessing. ``wide`` gives the
+network from scratch twice the width, four times the steps, flips and changes of brightness: what a stronger rival
+reaches. ``logistic`` puts scikit-learn's logistic regression on the same frozen features in place of a head
+trained by gradient descent; ``uncalibrated`` puts it on random weights as they were drawn, whose BatchNorm the
+protocol's random arm calibrates first. ``place`` looks a test item up by its place in the list of files alone, and
+``edges`` leaves out the cells at both ends of each module, where the cut between two modules may be off by one or
+two. The splits are the final ones of the protocol, with 400 labels for pieces and 500 for cells; exploratory.
 """
 
 from __future__ import annotations
