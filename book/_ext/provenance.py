@@ -37,8 +37,12 @@ def table(name: str, root: Path) -> str:
 
 
 def tables(root: Path) -> str:
-    """All stored tables, by name, as HTML."""
-    return "\n".join(table(path.stem, root) for path in sorted((root / "book" / "results").glob("*.csv")))
+    """All stored tables, by name, as HTML; before them, what they took together."""
+    paths = sorted((root / "book" / "results").glob("*.csv"))
+    rows = [row for path in paths for row in _results.read(path)[0]]
+    hours = sum(float(row["seconds"]) for row in rows if row.get("seconds")) / 3600
+    whole = f"<p>Together {len(rows):,} rows, which took {hours:.0f} hours of one core.</p>"
+    return "\n".join([whole, *(table(path.stem, root) for path in paths)])
 
 
 def _filling(name: str, root: Path) -> bool:

@@ -86,7 +86,8 @@ def test_reading_takes_the_chapters_of_the_contents_and_names_those_not_executed
 def test_every_stored_table_shows_what_made_it() -> None:
     shown = provenance.tables(ROOT)
     tables = list((ROOT / "book" / "results").glob("*.csv"))
-    assert tables
+    rows = sum(len(path.read_text(encoding="utf-8").splitlines()) - 1 for path in tables)
+    assert tables and f"<p>Together {rows:,} rows, which took " in shown
     for path in tables:
         notes = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["notes"]
         block = shown.split(f'id="table-{path.stem}"')[1].split("</details>")[0]
