@@ -15,7 +15,7 @@ def contrast(table: str, plus: str, minus: str = "", *, labels: int, part: str =
 
     Table ``contrasts`` holds them, made from the scores of single items: the interval is one for new trainings and
     new groups of items, see :func:`tlhelpers.stats.crossed`. ``p`` is Holm's where the contrast is a primary
-    endpoint.
+    endpoint; the interval, and so the verdict, is not corrected.
 
     Args:
         table: that the protocol names.

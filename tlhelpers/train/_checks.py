@@ -442,7 +442,7 @@ def check_rates(net: nn.Module, optimizer: torch.optim.Optimizer, factor: float 
     if not head or not body or max(body) * factor <= max(head) * (1 + 1e-6):
         return []
     what = f"pretrained layers learn at {max(body):g}, the new head at {max(head):g}."
-    return [Finding("rates", what, "Give the backbone a rate 10 to 100 times lower.")]
+    return [Finding("rates", what, "Lower the backbone's rate, or keep one rate that validation chose.")]
 
 
 @_told
