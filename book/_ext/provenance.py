@@ -119,7 +119,7 @@ def endpoints(root: Path) -> str:
 
 
 ATTACKS = {
-    "permuted": "frozen features learn labels in another order: this has to be guessing",
+    "permuted": "frozen features learn labels in another order, fifteen times a split: this has to be guessing",
     "wide": "a network from scratch of twice the width, four times the steps, flips, changes of light",
     "logistic": "scikit-learn’s logistic regression on the frozen features, in place of a trained head",
     "uncalibrated": "the same regression on random weights as they were drawn, BatchNorm not calibrated",
