@@ -1,4 +1,4 @@
-"""A working pipeline with one bug at a time, and what each bug does to the score: the stored run of chapter 13.
+"""A working pipeline with one bug at a time, and what each bug does to the score: the stored run of chapter 11.
 
 Bugs of the inputs, the labels and the splits are measured on frozen features, which every image gets once for each
 way of preparing it; bugs of the training loop need the network and have 200 labels. Solar modules stay together.

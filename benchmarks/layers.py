@@ -1,4 +1,4 @@
-"""How far each stage moves when the network is tuned, by three recipes: a stored run of chapter 05.
+"""How far each stage moves when the network is tuned, by three recipes: a stored run of chapter 04.
 
 The splits are those of one regrouping of the protocol, so modules stay together; exploratory. Each row holds the
 scores on the test modules, and the linear CKA (debiased) of every stage with that of the pretrained network: on

@@ -1,4 +1,4 @@
-"""Where a source hurts: five families of transfer, each beside the same method without its source. Chapter 11.
+"""Where a source hurts: five families of transfer, each beside the same method without its source. Chapter 13.
 
 ``words``: a head for one domain of sentences, with and without the head of another domain. ``features``: a linear
 head on a frozen ImageNet network, on one with random weights, on plain pixels. ``drawn``: the same on random

@@ -1,4 +1,4 @@
-"""Two tasks beside the pieces and the cells, for the matrix of chapter 14: turned surfaces, and digits.
+"""Two tasks beside the pieces and the cells, for the matrix of chapter 15: turned surfaces, and digits.
 
 The tables ``textures`` and ``digits``, which an amendment added to the protocol.
 """

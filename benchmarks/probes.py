@@ -1,4 +1,4 @@
-"""What a linear probe reads at every stage, on three tasks: a stored run of chapter 05.
+"""What a linear probe reads at every stage, on three tasks: a stored run of chapter 04.
 
 Ten draws, since a draw costs seconds; solar modules stay together. The random network is drawn anew each time: for
 ``random`` its BatchNorm is calibrated on the training images, ``uncalibrated`` leaves it as it was drawn. That

@@ -1,4 +1,4 @@
-"""Backbone rate x head rate, and the first steps with and without warm-up: the stored runs of chapter 09.
+"""Backbone rate x head rate, and the first steps with and without warm-up: the stored runs of chapter 07.
 
 The upper half of the parameters is trained, on cached activations of the stages below, so a run takes seconds.
 The splits are those of one regrouping of the protocol: modules stay together, and each cell is tested once.

@@ -1,4 +1,4 @@
-"""Plans for the rates of a whole network: a stored run of chapter 09.
+"""Plans for the rates of a whole network: a stored run of chapter 07.
 
 Each plan's rate is chosen by the mean validation AUROC of the protocol's tuning draws, whose modules are never
 tested; the constant rate is that of the plan that differs from it in nothing but the schedule. The final splits

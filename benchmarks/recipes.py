@@ -1,4 +1,4 @@
-"""The strategies that chapters 01 and 07 compare, each as one function of data and seed."""
+"""The strategies that chapters 01 and 05 compare, each as one function of data and seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Score against input size: frozen features of three tasks, from 64 to 224 pixels. A stored run of chapter 07.
+"""Score against input size: frozen features of three tasks, from 64 to 224 pixels. A stored run of chapter 05.
 
 The splits are the final ones of the protocol, with all labels but the largest number left out; validation chooses
 the penalty of a linear classifier. Exploratory: the protocol fixed 128 pixels before.

@@ -1,4 +1,4 @@
-"""Machine sound as pictures: ways to use labels x label counts x seeds, on machines never heard (chapter 15).
+"""Machine sound as pictures: ways to use labels x label counts x seeds, on machines never heard (chapter 16).
 
 Each seed builds thirty machines of its own, so that an interval over seeds speaks of new machines.
 

@@ -1,4 +1,4 @@
-"""What training gives on many small targets, beside the scores that were to predict it: the run of chapter 04.
+"""What training gives on many small targets, beside the scores that were to predict it: the run of chapter 14.
 
 Thirteen targets with 100 labels each, pictures at 128 pixels, solar modules together. The arm ``scores`` holds the
 scores of the training set; ``scratch`` and ``frozen`` what training gave; an arm ``from ...`` what a linear head
@@ -46,7 +46,7 @@ def sentences(domain: str, seed: int) -> TextSplits:
 
 
 def all_scores(X: np.ndarray, y: np.ndarray, source: np.ndarray | None = None) -> Row:
-    """Return every score of chapter 04 that features ``[N, D]`` of training data allow.
+    """Return every score of chapter 14 that features ``[N, D]`` of training data allow.
 
     Args:
         source: the source head's probabilities ``[N, Z]``, when the source has a head.

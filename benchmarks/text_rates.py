@@ -1,4 +1,4 @@
-"""Full fine-tuning at four learning rates: the stored sweep of chapter 10, on seeds that no comparison uses.
+"""Full fine-tuning at four learning rates: the stored sweep of chapter 09, on seeds that no comparison uses.
 
 The rate of the comparison is the one with the best validation accuracy here. Columns as in
 :mod:`benchmarks.texts`; the last training loss goes with them, for it shows a rate that does not learn.

@@ -1,6 +1,6 @@
 """Six ways to a sentiment classifier with 500 labels, and four rates, on splits of the protocol.
 
-Made for chapters 06 and 10, in place of :mod:`benchmarks.texts` and :mod:`benchmarks.text_rates`, whose columns
+Made for chapters 09 and 10, in place of :mod:`benchmarks.texts` and :mod:`benchmarks.text_rates`, whose columns
 they have. The splits are final ones of the protocol's table ``sentences``; full tuning and LoRA have the rates
 that its search chose, so neither was searched more than the other. CKA is debiased. Exploratory.
 """

@@ -1,4 +1,4 @@
-"""Six ways to a sentiment classifier: the stored run of chapters 06 and 10, on splits drawn at random.
+"""Six ways to a sentiment classifier: the stored run of chapters 10 and 09, on splits drawn at random.
 
 :mod:`benchmarks.text_ways` asks the same on splits of the protocol.
 

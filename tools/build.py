@@ -36,7 +36,7 @@ __all__ = ["PLAIN", "ROOT", "SETTINGS", "BuildFailure", "Chapter", "build", "cha
 
 ROOT = Path(__file__).resolve().parent.parent
 # Executed, rendered and derived like a chapter, but something to do: they have no quiz, exercises or claims.
-PLAIN = ("00-first-success", "17-your-own-data")
+PLAIN = ("00-first-success", "06-your-own-data")
 # Where the cards of stored tables on a chapter's page lead.
 MADE = "how-these-numbers-were-made.html"
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:(?:\d+\.\d+(?:e[-+]\d+)?|\d+e[-+]\d+)%?|\d+%)(?!\w|\.\d)")
 # Scores moved by up to 0.028 from one processor to another, the ends of their intervals most, a loss's interval of
 # 0.4 to 1.0 by a ninth of its width, and a norm above 1 by a twentieth of itself. Another seed does as much (its
-# standard deviation in chapter 13: 0.025), and a wrong line more: bugs there cost 0.046 and more, where it shows.
+# standard deviation in chapter 11: 0.025), and a wrong line more: bugs there cost 0.046 and more, where it shows.
 SCORE = Decimal("0.03")
 OF_WIDTH = Decimal("0.25")
 OF_SIZE = Decimal("0.1")

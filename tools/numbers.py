@@ -19,7 +19,7 @@ from pathlib import Path
 from tools.settings import ONE_THREAD, PATIENT
 
 ROOT = Path(__file__).resolve().parent.parent
-# Twelve steps as chapter 07 takes them: all layers, 32 images of 96 pixels.
+# Twelve steps as chapter 05 takes them: all layers, 32 images of 96 pixels.
 STEPS = """
 import time
 import torch

@@ -83,7 +83,7 @@ def _advice(fault: jsonschema.ValidationError) -> str:
         case "minimum":
             return "use 0 for an exact answer, else how far an answer may be off."
         case "pattern" if field == "id":
-            return "use the chapter's two digits and a slug in lower case, such as '07-batchnorm'."
+            return "use the chapter's two digits and a slug in lower case, such as '05-batchnorm'."
         case "pattern":
             return "write at least one sentence." if field == "explanation" else "write some text."
         case "type" if fault.validator_value == "boolean":

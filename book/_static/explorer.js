@@ -1,4 +1,4 @@
-/* Turns the table of chapter 14 into a form: four choices, one recommendation. Without JavaScript the table stays as it
+/* Turns the table of chapter 15 into a form: four choices, one recommendation. Without JavaScript the table stays as it
    is. The table is the only source: choices are its distinct values, the answer is the one row that matches. */
 (function () {
   "use strict";

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser
 from .conftest import MODES, ROOT, Visit, watch
 
 Visitor = Callable[[str], Visit]
-PARTS = ["I Intuition", "II Inside", "III Doing", "IV Failing", "V Deciding"]
+PARTS = ["I Start", "II Look inside", "III Do it", "IV When it fails", "V Decide"]
 
 
 def test_opens_from_a_file_without_console_error(visit: Visitor, page_path: str) -> None:
@@ -27,7 +27,7 @@ def test_asks_no_other_host(visit: Visitor, page_path: str) -> None:
     assert visit(page_path).foreign == []
 
 
-@pytest.mark.parametrize("page", ["book/index.html", "book/14-the-decision-matrix.html", "search.html"])
+@pytest.mark.parametrize("page", ["book/index.html", "book/15-the-decision-matrix.html", "search.html"])
 def test_opens_from_a_server_without_error_or_foreign_request(browser: Browser, server: str, page: str) -> None:
     seen = Visit()
     context = browser.new_context(**MODES["light"])

@@ -120,7 +120,7 @@ def test_holds_no_error_warning_or_progress_bar(chapter: str) -> None:
 def test_is_small_enough_to_open_and_to_keep(chapter: str) -> None:
     """Each execution adds its pictures to the history; large notebooks are not shown by code hosts either."""
     assert (ROOT / "book" / f"{chapter}.ipynb").stat().st_size < 2_500_000, (
-        "show photographs as JPEG, see chapter 05"
+        "show photographs as JPEG, see chapter 04"
     )
 
 

@@ -65,7 +65,7 @@ LOOKS: dict[str, Callable[[Backbone], object]] = {
 
 
 def held_by_hand(net: Backbone) -> Backbone:
-    """Put BatchNorm in eval mode as chapter 07 does, in a network that trains."""
+    """Put BatchNorm in eval mode as chapter 05 does, in a network that trains."""
     net.train()
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):

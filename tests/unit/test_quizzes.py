@@ -162,7 +162,7 @@ def test_a_file_that_is_no_list_of_questions(tmp_path: Path, content: str, messa
             r"as a whole: .*'hint' was unexpected.*; remove it .* allowed are id, objective",
         ),
         (changed(CHOICE, kind="several"), r"kind: 'several' is not one of .*; use one of one, many, numeric\."),
-        (changed(CHOICE, id="7-Bad"), r"id: '7-Bad' does not match .*such as '07-batchnorm'"),
+        (changed(CHOICE, id="7-Bad"), r"id: '7-Bad' does not match .*such as '05-batchnorm'"),
         (changed(CHOICE, id="01-good"), r"id: '01-good' is of another chapter; begin it with '99-'"),
         (changed(CHOICE, question=" "), r"question: ' ' does not match .*; write some text\."),
         (changed(CHOICE, objective=3), r"objective: 3 is not of type 'string'; write text; put it in quotes"),

@@ -1,4 +1,4 @@
-"""Each strategy does what chapters 01 and 07 say of it, the same for the same seed."""
+"""Each strategy does what chapters 01 and 05 say of it, the same for the same seed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The small targets of chapter 04 as a benchmark: arms, scores and words."""
+"""The small targets of chapter 14 as a benchmark: arms, scores and words."""
 
 from __future__ import annotations
 

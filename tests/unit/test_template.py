@@ -1,4 +1,4 @@
-"""Chapter 17, the template, runs on data that it was not written for."""
+"""Chapter 06, the template, runs on data that it was not written for."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(path: Path, shape: tuple[int, ...]) -> Path:
 
 def run_template(settings: dict[str, object], folder: Path, last: str = "") -> None:
     """Execute the template with other values in its first cell, as a reader would, and code after its last one."""
-    notebook = notebooks.read_source(ROOT / "book" / "17-your-own-data.md")
+    notebook = notebooks.read_source(ROOT / "book" / "06-your-own-data.md")
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     assert all(f"{name}" in first.source for name in settings)
     first.source += "\n" + "\n".join(f"{name} = {value!r}" for name, value in settings.items())
@@ -70,7 +70,7 @@ def loads_elsewhere(model: Path, answers: Path) -> None:
 
 def script(last: str) -> str:
     """Return the ten lines that the chapter offers and that end with this call."""
-    text = (ROOT / "book" / "17-your-own-data.md").read_text(encoding="utf-8")
+    text = (ROOT / "book" / "06-your-own-data.md").read_text(encoding="utf-8")
     (lines,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if f"tl.{last}(" in block]
     assert len([line for line in lines.splitlines() if line.strip()]) <= 10
     return lines

@@ -51,7 +51,7 @@ def claim(
     """Show a claim as a box on the page and as one line elsewhere.
 
     Args:
-        slug: chapter and words, such as ``07-batchnorm-drifts``.
+        slug: chapter and words, such as ``05-batchnorm-drifts``.
         text: the claim, one sentence.
         found: a difference that is positive if the text is right, the outcome of another test, or ``None`` where
             nothing here settles it.
@@ -73,7 +73,7 @@ def claim(
     from tlhelpers.stats import Interval
 
     if not isinstance(slug, str) or not _SLUG.fullmatch(slug):
-        raise ValueError(f"claim slug {slug!r}: give two digits and words, such as '07-batchnorm-drifts'.")
+        raise ValueError(f"claim slug {slug!r}: give two digits and words, such as '05-batchnorm-drifts'.")
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"claim {slug}: text is {text!r}; say what was claimed.")
     words = "" if measured is None else str(measured).strip()

@@ -24,7 +24,7 @@ SCENARIOS: dict[str, tuple[int, str, str, str]] = {
     "long documents, specialized domain": (20_000, "far", "text", "days"),
     "a prototype, strategy unknown": (500, "moderate", "image", "minutes"),
 }
-"""The seven rows of the guide of chapter 14, with numbers where it has words."""
+"""The seven rows of the guide of chapter 15, with numbers where it has words."""
 LABELS = {"compare": "Compare with", "mitigation": "What to do about them", "reasons": "Because"}
 
 
@@ -87,7 +87,7 @@ def recommend(n_labels: int, distance: str, modality: str = "image", budget: str
     Args:
         n_labels: labeled training examples, validation and test not counted.
         distance: ``near``, ``moderate`` or ``far`` from what the network was pretrained on. Judge both gaps of
-            chapter 04, inputs and question; the larger counts.
+            chapter 14, inputs and question; the larger counts.
         modality: ``image`` or ``text``. Sound as a spectrogram is an image, far from photographs.
         budget: ``minutes`` of computing, for a prototype; ``hours``; or ``days``, which pay for a search.
 
@@ -173,10 +173,10 @@ IMAGE_RULES = (
                  "01-frozen-beats-scratch"))),
     Rule(lambda n, gap, how: gap == "far" and n < HANDFUL, "", "",
          (Reason("Far, with 30 digits, tuning the last stages beat frozen features.",
-                 "14-small-different-tune-top"),)),
+                 "15-small-different-tune-top"),)),
     Rule(lambda n, gap, how: gap == "near" and n < FEW, "", "",
          (Reason("Near, with 40 labels, tuning the last stages lost against frozen features.",
-                 "14-near-tuning-loses"),)),
+                 "15-near-tuning-loses"),)),
     Rule(lambda n, gap, how: how != "frozen features",
          "validation may prefer the start: tuning then added nothing",
          "train the head first, keep the best epoch by validation, the start included",
@@ -187,21 +187,21 @@ IMAGE_RULES = (
          "BatchNorm statistics drift although their layers are frozen",
          "hold BatchNorm in eval mode at every train() call",
          (Reason("What moving statistics cost in stage 2 was left open; held, you know what you have.",
-                 "07-batchnorm-held-in-stage-2"),)),
+                 "05-batchnorm-held-in-stage-2"),)),
     Rule(lambda n, gap, how: how == "two-stage",
          "one rate for all layers, too high for the lower ones",
          "a rate for the backbone far below the head's, chosen by validation",
-         (Reason("One high rate for backbone and head spoiled the network.", "13-uniform-high-rate"),)),
+         (Reason("One high rate for backbone and head spoiled the network.", "11-uniform-high-rate"),)),
     Rule(lambda n, gap, how: gap == "far",
          "negative transfer: borrowing may be worse than doing without",
          "train what borrows nothing, too: if it wins, do not borrow",
-         (Reason("On digits, a small network from scratch beat the pretrained one.", "14-scratch-wins-on-digits"),
+         (Reason("On digits, a small network from scratch beat the pretrained one.", "15-scratch-wins-on-digits"),
           Reason("A prior from other pictures can lose to none.", "02-prior-hurts-in-the-middle"),
           Reason("Whether a good probe foretells what pretraining gains was left open.",
-                 "04-probe-foretells-gain"))),
+                 "14-probe-foretells-gain"))),
     Rule(lambda n, gap, how: gap == "far" and how != "frozen features", "", "",
          (Reason("Solar cells, and photographs too, were read better below the last stage.",
-                 "05-far-task-peaks-earlier"),)),
+                 "04-far-task-peaks-earlier"),)),
     Rule(lambda n, gap, how: n >= MANY,
          "long training for a gain that pretraining may not give",
          "stop both starts at the same cost and compare; mixed precision, bf16 where supported",
@@ -212,23 +212,23 @@ IMAGE_RULES = (
 TEXT_RULES = (
     Rule(lambda n, gap, how: True, "", "",
          (Reason("With 500 movie sentences, an encoder beat counted words, frozen or tuned.",
-                 "10-words-beaten"),)),
+                 "09-words-beaten"),)),
     Rule(lambda n, gap, how: how == "full fine-tuning",
          "a rate too high or a start unlucky: the loss never leaves its first value",
          "three rates from 3e-5 to 3e-4, warm-up, several seeds, the best epoch by validation",
-         (Reason("On movie sentences, full fine-tuning beat frozen features.", "10-tuning-beats-frozen"),
+         (Reason("On movie sentences, full fine-tuning beat frozen features.", "09-tuning-beats-frozen"),
           Reason("How much it gains depends on the task.", "peters2019"),
           Reason("Fine-tuning few texts varies from seed to seed.", "mosbach2021"),
-          Reason("The rate everybody quotes was not the one validation chose.", "10-rate-standard"))),
+          Reason("The rate everybody quotes was not the one validation chose.", "09-rate-standard"))),
     Rule(lambda n, gap, how: how == "frozen features",
          "[CLS] of an encoder that was never tuned says little",
          "take the mean over the tokens of a sentence encoder",
-         (Reason("The mean over the tokens reads more than [CLS].", "06-mean-beats-cls"),)),
+         (Reason("The mean over the tokens reads more than [CLS].", "10-mean-beats-cls"),)),
     Rule(lambda n, gap, how: gap != "near",
          "the words of your domain are rare or cut into pieces",
          "with unlabeled text of the domain, pretrain further on it first, and measure that step",
          (Reason("More pretraining on text of the domain helped in four domains.", "gururangan2020"),
-          Reason("On movie sentences it was left open.", "10-adaptation-pays"))),
+          Reason("On movie sentences it was left open.", "09-adaptation-pays"))),
     Rule(lambda n, gap, how: True,
          "texts longer than the encoder reads are cut, in silence",
          "count tokens; split long documents, or take an encoder with a longer window",
@@ -237,7 +237,7 @@ TEXT_RULES = (
          "memory, and one full copy of the network a task",
          "LoRA: a small file a task; QLoRA is for far larger models",
          (Reason("LoRA, on movie sentences, was not measurably behind full fine-tuning.",
-                 "10-lora-costs-accuracy"),)),
+                 "09-lora-costs-accuracy"),)),
 )
 # fmt: on
 RULES = {"image": IMAGE_RULES, "text": TEXT_RULES}
