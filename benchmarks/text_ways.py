@@ -1,8 +1,8 @@
 """Six ways to a sentiment classifier with 500 labels, and four rates, on splits of the protocol.
 
-Made for chapters 09 and 10, in place of :mod:`benchmarks.texts` and :mod:`benchmarks.text_rates`, whose columns
-they have. The splits are final ones of the protocol's table ``sentences``; full tuning and LoRA have the rates
-that its search chose, so neither was searched more than the other. CKA is debiased. Exploratory.
+Read by chapters 09, 10 and 15. The splits are final ones of the protocol's table ``sentences``; full tuning and
+LoRA have the rates that its search chose, so neither was searched more than the other. CKA is debiased.
+Exploratory.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def run(p: Profile, arm: str, labels: int, seed: int) -> Row:
     if arm == "frozen":
         return texts.frozen(p, splits, tl.models.load_encoder(p.text_model).to(p.device))
     if arm in ("full", "lora"):
-        return texts.tuned(p, splits, seed, rate_of(arm), lora=arm == "lora", debiased=True).row
+        return texts.tuned(p, splits, seed, rate_of(arm), lora=arm == "lora").row
     folder, seconds = adapted(p, seed)
     if arm == "adapted full":
-        return texts.tuned(p, splits, seed, rate_of("full"), start=folder.name, before=seconds, debiased=True).row
-    return texts.frozen(p, splits, tl.models.load_encoder(folder.name).to(p.device), seconds, debiased=True)
+        return texts.tuned(p, splits, seed, rate_of("full"), start=folder.name, before=seconds).row
+    return texts.frozen(p, splits, tl.models.load_encoder(folder.name).to(p.device), seconds)
 
 
 def rates(p: Profile) -> list[Cell]:
@@ -83,7 +83,7 @@ def rates(p: Profile) -> list[Cell]:
 
 def run_rate(p: Profile, rate: float, seed: int) -> Row:
     """Run one cell of the rates; the last training loss shows one that does not learn."""
-    tuned = texts.tuned(p, cut(p, seed), seed, rate, debiased=True)
+    tuned = texts.tuned(p, cut(p, seed), seed, rate)
     return tuned.row | {"train_loss": float(tuned.history["train_loss"].iloc[-1])}
 
 

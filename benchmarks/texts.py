@@ -1,10 +1,8 @@
-"""Six ways to a sentiment classifier: the stored run of chapters 10 and 09, on splits drawn at random.
-
-:mod:`benchmarks.text_ways` asks the same on splits of the protocol.
+"""Six ways to a sentiment classifier: what the stored runs of :mod:`benchmarks.text_ways` are made of.
 
 Each row holds, beside the scores on the target's test set, those on 500 sentences of each other domain
 (``products:auroc``), what was trained and stored (``trainable`` parameters, ``disk`` bytes, ``train_seconds``),
-and for an arm that changes the transformer the linear CKA of each layer with that of the pretrained one
+and for an arm that changes the transformer the debiased CKA of each layer with that of the pretrained one
 (``cka:movies:3``).
 """
 
@@ -18,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from peft import TaskType
 from sklearn.pipeline import Pipeline
@@ -27,15 +24,13 @@ from transformers import DataCollatorForLanguageModeling
 
 import tlhelpers as tl
 from benchmarks import parts, recipes
-from benchmarks.experiment import Cell, Experiment, Row
+from benchmarks.experiment import Cell, Row
 from tlhelpers.data import TextSet, TextSplits
 from tlhelpers.models import Encoder
 from tlhelpers.profile import Profile
 
-LABELS = (500,)
 BATCH = 16
 ARMS = ("words", "frozen", "full", "lora", "adapted frozen", "adapted full")
-LORA_RATE = 3e-3  # chosen by validation accuracy on seed 100, which the table does not hold; see choose
 ADAPT_RATE, ADAPT_EPOCHS = 1e-4, 1  # not searched
 ELSEWHERE, MOVED = 500, 200
 MIN_STEPS = 100  # few labels need more passes: Mosbach et al. (2021), Zhang et al. (2021)
@@ -57,8 +52,8 @@ def report(judge: Any, splits: TextSplits, p: Profile) -> Row:
     return scores
 
 
-def moved(model: nn.Module, tokenizer: Any, splits: TextSplits, p: Profile, *, debiased: bool = False) -> Row:
-    """Return the CKA of each layer with the pretrained encoder's, on texts of the target and of editorials."""
+def moved(model: nn.Module, tokenizer: Any, splits: TextSplits, p: Profile) -> Row:
+    """Return the debiased CKA of each layer with the pretrained one's, on texts of the target and editorials."""
     start, tuned = tl.models.load_encoder(p.text_model), Encoder(model.cpu().eval(), tokenizer)
     alike = {}
     for kind, part in (("movies", splits.test), ("editorials", elsewhere(p.text_data)["editorials"])):
@@ -66,7 +61,7 @@ def moved(model: nn.Module, tokenizer: Any, splits: TextSplits, p: Profile, *, d
         pairs = zip(parts.by_layer(texts, start), parts.by_layer(texts, tuned), strict=True)
         for layer, (before, after) in enumerate(pairs):
             pair = torch.from_numpy(before), torch.from_numpy(after)
-            alike[f"cka:{kind}:{layer}"] = tl.look.cka(*pair, debiased=debiased)
+            alike[f"cka:{kind}:{layer}"] = tl.look.cka(*pair, debiased=True)
     return alike
 
 
@@ -102,9 +97,7 @@ def words(p: Profile, splits: TextSplits) -> Row:
     return judged(model, lambda part: part.texts, seen, time.perf_counter() - start, splits, p)
 
 
-def frozen(
-    p: Profile, splits: TextSplits, encoder: Encoder, before: float = 0.0, *, debiased: bool = False
-) -> Row:
+def frozen(p: Profile, splits: TextSplits, encoder: Encoder, before: float = 0.0) -> Row:
     """Fit a logistic regression on the mean over the tokens of a frozen encoder."""
     start = time.perf_counter()
 
@@ -115,7 +108,7 @@ def frozen(
     models = map(tl.look.linear_classifier, (1e-3, 1e-2, 1e-1, 1.0))
     model, seen = parts.chosen(models, train, val, "accuracy")
     seconds = time.perf_counter() - start + before
-    changes = moved(encoder.model, encoder.tokenizer, splits, p, debiased=debiased) if before else {}
+    changes = moved(encoder.model, encoder.tokenizer, splits, p) if before else {}
     return judged(model, embed, seen, seconds, splits, p) | changes
 
 
@@ -123,11 +116,10 @@ def tuned(
     p: Profile,
     splits: TextSplits,
     seed: int,
-    rate: float | None = None,
+    rate: float,
     start: str | Path | None = None,
     lora: bool = False,
     before: float = 0.0,
-    debiased: bool = False,
 ) -> recipes.Run:
     """Tune all weights or LoRA's with the Trainer, from the pretrained encoder or from an adapted one.
 
@@ -141,7 +133,7 @@ def tuned(
         arguments = tl.train.trainer_settings(
             p,
             folder,
-            learning_rate=rate or p.text_rate,
+            learning_rate=rate,
             num_train_epochs=epochs(p, len(splits.train)),
             per_device_train_batch_size=BATCH,
             seed=seed,
@@ -157,7 +149,7 @@ def tuned(
     scores = report(lambda part: tl.train.evaluate_trainer(work, part, p.text_length), splits, p)
     trainable = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     scores |= {"trainable": trainable, "disk": disk, "train_seconds": seconds + before}
-    scores |= moved(encoder, tokenizer, splits, p, debiased=debiased)
+    scores |= moved(encoder, tokenizer, splits, p)
     return recipes.Run(model, tl.train.trainer_history(work), scores)
 
 
@@ -169,12 +161,6 @@ def epochs(p: Profile, labels: int) -> int:
 def size(folder: Path) -> int:
     """Return the bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-@lru_cache(maxsize=1)
-def adapted(p: Profile, seed: int) -> tuple[tempfile.TemporaryDirectory, float]:
-    """Go on pretraining on unlabeled texts of the target's domain; return the folder and the seconds."""
-    return adapt(p, tl.data.unlabeled_texts(p, seed), seed)
 
 
 def adapt(p: Profile, texts: list[str], seed: int) -> tuple[tempfile.TemporaryDirectory, float]:
@@ -206,48 +192,6 @@ def adapt(p: Profile, texts: list[str], seed: int) -> tuple[tempfile.TemporaryDi
     return folder, seconds
 
 
-def cells(p: Profile) -> list[Cell]:
-    """Return the cells seed by seed, so that an unfinished run holds whole seeds."""
-    return [{"arm": arm, "labels": labels, "seed": seed} for seed in p.seeds for labels in LABELS for arm in ARMS]
-
-
-def run(p: Profile, arm: str, labels: int, seed: int) -> Row:
-    """Run one cell."""
-    splits = tl.data.text_splits(p, seed, labels)
-    if arm == "words":
-        return words(p, splits)
-    if arm == "frozen":
-        return frozen(p, splits, tl.models.load_encoder(p.text_model).to(p.device))
-    if arm == "full":
-        return tuned(p, splits, seed).row
-    if arm == "lora":
-        return tuned(p, splits, seed, LORA_RATE, lora=True).row
-    folder, seconds = adapted(p, seed)
-    if arm == "adapted full":
-        return tuned(p, splits, seed, start=folder.name, before=seconds).row
-    return frozen(p, splits, tl.models.load_encoder(folder.name).to(p.device), seconds)
-
-
 def in_bf16(cell: Cell) -> bool:
     """Tell whether the Trainer has a part in a cell."""
     return cell["arm"] not in ("words", "frozen")
-
-
-def choose(p: Profile) -> pd.DataFrame:
-    """Return validation scores of three rates for LoRA, on a seed that is not in the table."""
-    rows = []
-    for rate in (3e-4, 1e-3, 3e-3):
-        history = tuned(p, tl.data.text_splits(p, 100), 100, rate, lora=True).history
-        best = history.query("best").iloc[0]
-        rows.append({"rate": rate, **best[["val_accuracy", "val_auroc", "val_loss"]]})
-    return pd.DataFrame(rows)
-
-
-Experiment(
-    "texts",
-    cells,
-    run,
-    check=({"arm": "lora", "labels": 500, "seed": 1}, {"arm": "words", "labels": 500, "seed": 3}),
-    bf16=in_bf16,
-    choose=choose,
-)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import tlhelpers as tl
-from benchmarks import sentences, text_rates, text_ways, texts
+from benchmarks import sentences, text_ways, texts
 from tlhelpers.data import TextSet
 
 
@@ -16,11 +16,6 @@ from tlhelpers.data import TextSet
 def test_few_labels_get_more_passes_but_not_fewer_steps(labels: int, passes: int) -> None:
     assert texts.epochs(tl.profile.current(), labels) == passes
     assert texts.epochs(tl.profile.current(), labels) * -(-labels // texts.BATCH) >= texts.MIN_STEPS
-
-
-def test_no_seed_both_chooses_a_rate_and_is_compared() -> None:
-    assert not set(text_rates.SEEDS) & set(tl.profile.current().seeds)
-    assert 100 in text_rates.SEEDS  # the one that texts.choose takes
 
 
 def test_splits_of_the_protocol_are_used_once() -> None:
