@@ -26,6 +26,7 @@ from tools.reach import parse
 GLUE = "application/papermill.record/"
 REMOVED = "remove-cell"
 TAGS = {"hide-input", "remove-input", REMOVED, "hide-output", "raises-exception", "nbval-ignore-output"}
+TITLE = "# @title "  # Colab shows it in place of a closed cell
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -256,8 +257,8 @@ def setup_cells(book: Book, chapter: str) -> list[NotebookNode]:
     source = f"{book.url}/blob/{book.branch}/book/{chapter}.md"
     text = (
         f"*This notebook was made from the book's source, [{chapter}.md]({source}). The next cell "
-        "installs the book's package and its data where they are missing, for instance in Colab; elsewhere it "
-        "does nothing.*"
+        "changes something only where the book's package is missing, for instance in Colab: it installs "
+        "`tlhelpers` with the versions it needs, and fetches the data and weights of this book.*"
     )
     code = (
         "import importlib.util\n\n"
@@ -327,19 +328,30 @@ def _code_cells(cell: NotebookNode, context: Context) -> list[NotebookNode]:
     if wrong := sorted(set(tags) - TAGS):
         raise context.fail(f"a code cell has the unknown tag {wrong[0]!r}")
     metadata: dict[str, Any] = {"tags": tags} if tags else {}
+    options: Mapping[str, Any] = cell.metadata.get("mystnb", {})
+    code = cell.source
     if {"hide-input", "remove-input"} & set(tags):
-        metadata["jupyter"] = {"source_hidden": True}
+        metadata |= {"jupyter": {"source_hidden": True}, "cellView": "form"}
+        code = f"{TITLE}{_title(code, drawn='figure' in options)}\n{code}"
     cells = [
         nbformat.v4.new_code_cell(
-            cell.source, outputs=cell.outputs, execution_count=cell.execution_count, metadata=metadata
+            code, outputs=cell.outputs, execution_count=cell.execution_count, metadata=metadata
         )
     ]
-    options: Mapping[str, Any] = cell.metadata.get("mystnb", {})
     figure, image = options.get("figure", {}), options.get("image", {})
     if figure or image.get("alt"):
         text = figure_text(figure.get("caption", "").strip(), image.get("alt", "").strip(), context)
         cells.append(nbformat.v4.new_markdown_cell(text))
     return cells
+
+
+def _title(code: str, *, drawn: bool) -> str:
+    """What a closed cell is called where it shows a line instead of its code."""
+    called = {"quiz(": "A question", "claim(": "What was measured, claim by claim", "card(": "The stored runs"}
+    found = [name for call, name in called.items() if f"book.{call}" in code or code.startswith(call)]
+    if not found and "\nclaim(" in code:
+        found = [called["claim("]]
+    return "Code of the figure" if drawn else found[0] if found else "Code"
 
 
 def _number(cells: list[NotebookNode], chapter: str) -> None:
@@ -352,9 +364,12 @@ def _number(cells: list[NotebookNode], chapter: str) -> None:
 
 
 def without_setup(notebook: NotebookNode) -> NotebookNode:
-    """A derived notebook without its installing cell, counted from one."""
+    """A derived notebook without its installing cell and the titles of closed cells, counted from one."""
     result = nbformat.from_dict(notebook)
     result.cells = [cell for cell in result.cells if "setup" not in cell.metadata.get("tags", [])]
+    for cell in result.cells:
+        if cell.metadata.get("cellView") and cell.source.startswith(TITLE):
+            cell.source = cell.source.partition("\n")[2]
     _count(result, 0)
     return result
 

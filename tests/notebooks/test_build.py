@@ -334,6 +334,8 @@ def test_derived_notebook(tree: Path) -> None:
     assert "It is 5.0, or 7.5." in text and "**Figure.** What to see" in text and "a dot" in text
     assert [cell.execution_count for cell in code] == [1, 2, 3, 4, 5]
     assert code[2].outputs[0].execution_count == 3 and code[2].metadata.jupyter.source_hidden
+    assert code[2].metadata.cellView == "form" and code[2].source.startswith("# @title Code\n")
+    assert not any("@title" in cell.source for cell in notebooks.without_setup(notebook).cells)
     assert notebook.metadata.book["values"] == {"thrice": "7.5"}
     assert not any("thrice(2.5)" in cell.source for cell in code)
     nbformat.validate(notebook)
