@@ -10,7 +10,7 @@ CHECKED := README.md CHANGELOG.md CONTRIBUTING.md NOTICE Makefile book/*.md book
 NBVAL := $(PYTEST) -p tools.nbval_plugin -W ignore --nbval-sanitize-with tests/nbval.cfg
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book fresh serve test lint lint-workflow unit notebooks check-book slow results numbers lock gpu gpu-smoke clean
+.PHONY: help setup book fresh serve test lint lint-workflow unit notebooks check-book slow results peers numbers lock gpu gpu-smoke clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ slow: setup ## rerun stored runs and every exercise's solution, search longer (h
 results: setup ## run the stored experiments of book/results again (hours; goes on where it stopped)
 	@$(RUN) -m benchmarks
 	@$(RUN) -m benchmarks.contrasts
+
+peers: setup ## the same job in other libraries: sets up .venv-peers from both locks, then runs the stored run `peers` (an hour)
+	@test -d .venv-peers || $(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --require-hashes -r requirements.lock -r requirements-peers.lock
+	@.venv-peers/bin/python -m benchmarks peers --workers 2
 
 numbers: setup ## measure what the build promises: seconds, lines, and a chapter beside a busy process (an hour)
 	@$(RUN) -m tools.numbers

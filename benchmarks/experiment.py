@@ -25,7 +25,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib import metadata
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Experiment:
         choose: gives the validation scores by which settings were chosen, for ``--choose``.
         plan: what the protocol says of the table. Each run is held against it, and a row may hold ``items``: an
             array ``[N]`` by name, the scores of single test items, which go into ``NAME.npz``.
+        needs: packages that the main lock lacks. Where one is not installed, the experiment runs by its name only.
 
     Raises:
         ValueError: when there is an experiment of that name.
@@ -83,6 +84,7 @@ class Experiment:
     bf16: Callable[[Cell], bool] | None = None
     choose: Callable[[Profile], pd.DataFrame | pd.Series] | None = None
     plan: Plan | None = None
+    needs: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.name in REGISTRY:
@@ -430,6 +432,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if asked.workers > 1:  # before they start: libraries read it when they are loaded
         os.environ["OMP_NUM_THREADS"] = "1"
     for experiment in chosen:
+        lacking = [name for name in experiment.needs if util.find_spec(name) is None]
+        if lacking and not asked.names:
+            print(f"{experiment.name} is left out: {lacking[0]} is not installed.")
+            continue
         threads = 1 if asked.workers > 1 else torch.get_num_threads()
         note = make_note(experiment, p, commit, diff, threads)
         fill(experiment, p, note, only=only, again=asked.again, workers=asked.workers)
