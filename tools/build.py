@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["PLAIN", "ROOT", "SETTINGS", "BuildFailure", "Chapter", "build", "chapters", "read_chapter"]
 
 ROOT = Path(__file__).resolve().parent.parent
-# Executed, rendered and derived like a chapter, but something to do: they have no quiz, exercises or claims.
+# Executed, rendered and derived like a chapter, but something to do: they have no exercises or claims.
 PLAIN = ("00-first-success", "06-your-own-data")
 # Where the cards of stored tables on a chapter's page lead.
 MADE = "how-these-numbers-were-made.html"

@@ -89,7 +89,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once per page with the argument ``page_path``, once per chapter with the others of ``kinds``."""
     pages = built_pages()
     chapters = [page for page in pages if page.startswith("book/") and page[5:7].isdigit()]
-    # Two pages are to do something and ask nothing; the final quiz is a page of its own.
+    # Two pages are to do something; the first asks nothing; the final quiz is a page of its own.
     taught = [page for page in chapters if not any(name in page for name in PLAIN)]
     quizzed = taught + ["book/final-quiz.html"] * bool(pages)
     kinds = {"page_path": pages, "chapter": chapters, "taught": taught, "quizzed": quizzed}
