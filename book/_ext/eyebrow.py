@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 
 CHAPTER = re.compile(r"book/\d\d-[\w-]+")
 QUESTION = re.compile(r"\*\*([^*]+\?)\*\*")
+ASIDE = ", without a GPU"
 WORDS_A_MINUTE = 200  # of text with numbers and figures in it
 #: What a reader who follows the text passes over.
 BESIDE = ("exercise", "solution", "dropdown", "toggle", "tl-stored")
@@ -53,7 +54,7 @@ def line(part: str, count: int, ran: float | None) -> str:
     if ran is None:
         return f"{part} · {read} · no GPU needed"
     time = f"{ran:.0f} seconds" if ran < 90 else f"{ran / 60:.0f} minutes"
-    return f"{part} · {read} · {time} to run, without a GPU"
+    return f"{part} · {read} · {time} to run{ASIDE}"
 
 
 def add(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -64,7 +65,9 @@ def add(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         return
     text = line("Part " + parts(root)[docname].replace(" ", ", ", 1), words(doctree), seconds(root, docname))
     place = title.parent
-    place.insert(place.index(title) + 1, nodes.paragraph("", text, classes=["tl-eyebrow"]))
+    told, aside = text.removesuffix(ASIDE), ASIDE if text.endswith(ASIDE) else ""
+    short = nodes.inline("", aside, classes=["tl-aside"])  # a phone leaves it out
+    place.insert(place.index(title) + 1, nodes.paragraph("", "", nodes.Text(told), short, classes=["tl-eyebrow"]))
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 - A cell that hides its source shows its output first and the fold below it.
 - Cells above a page's first figure that only prepare it give their source to the fold of that figure, so that the
   first screen holds the question, its answer and the figure.
+- A first figure above the first heading has the class ``tl-opener``: it is no taller than that screen has
+  room for.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ class CodeBelow(SphinxPostTransform):
         opener, fold = next(((cell, fold) for cell, fold in folded if shows_figure(cell)), (None, None))
         if opener is None or fold is None:
             return
+        if isinstance(opener.parent.parent, nodes.document):  # above the first heading
+            opener["classes"].append("tl-opener")
         before = cells[: cells.index(opener)]
         if any(cell.parent is not opener.parent or len(cell.children) != 1 for cell in before):
             return  # something is shown before, or stands in another section: it keeps its place
