@@ -64,9 +64,11 @@ peers: setup ## the same job in other libraries: sets up .venv-peers from both l
 numbers: setup ## measure what the build promises: seconds, lines, and a chapter beside a busy process (an hour)
 	@$(RUN) -m tools.numbers
 
-lock: setup ## solve requirements.txt again into requirements.lock
+lock: setup ## solve requirements.txt and requirements-peers.txt again into their locks
 	@$(RUN) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
 		--upgrade requirements.txt --output-file requirements.lock
+	@$(RUN) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header \
+		--upgrade -c requirements.lock requirements-peers.txt --output-file requirements-peers.lock
 
 gpu: setup gpu-smoke ## profile full, for a machine with a GPU: every notebook runs to its end
 	@TLHELPERS_PROFILE=full $(NBVAL) --nbval-lax book/*.ipynb

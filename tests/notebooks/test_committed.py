@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 
 from tools import build
 from tools.catalog import read_book
-from tools.notebooks import derive_again, kept, read_source
+from tools.notebooks import derive_again, kept, read_source, without_setup
 from tools.reach import Reach
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,8 +63,8 @@ def test_matches_its_source(chapter: str) -> None:
     source = ROOT / "book" / f"{chapter}.md"
     notebook = committed(chapter)
     assert cells(derive_again(source, notebook, read_book(ROOT))) == cells(notebook), "run `make book`"
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    assert code[1:] == [cell.source for cell in kept(read_source(source)).cells if cell.cell_type == "code"]
+    code = [cell.source for cell in without_setup(notebook).cells if cell.cell_type == "code"]
+    assert code == [cell.source for cell in kept(read_source(source)).cells if cell.cell_type == "code"]
 
 
 @each_chapter
