@@ -33,7 +33,7 @@ def write(path: Path, shape: tuple[int, ...]) -> Path:
 
 
 def run_template(settings: dict[str, object], folder: Path, last: str = "") -> None:
-    """Execute the template with other values in its one cell to change, as a reader would, and code after its last."""
+    """Execute the template with other values in its one cell to change, as readers do, and code after its last."""
     notebook = notebooks.read_source(ROOT / "book" / "06-your-own-data.md")
     first = next(c for c in notebook.cells if c.cell_type == "code" and "DATA = None" in c.source)
     assert all(f"{name}" in first.source for name in settings)
