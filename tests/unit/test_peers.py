@@ -70,10 +70,10 @@ def test_statistics_that_moved_are_counted() -> None:
 
 
 def test_memory_is_counted_above_the_start() -> None:
-    held = np.ones(2**22)
+    held = np.ones(2**24)
     with peers.Peak() as peak:
-        more = np.ones(2**22)  # 32 MB
-    assert 30 < peak.megabytes < 60 and len(held) == len(more)
+        more = np.ones(2**24)  # 128 MB: so much comes fresh from the system, never from what was freed before
+    assert 120 < peak.megabytes < 200 and len(held) == len(more)
 
 
 def test_what_is_missing_is_named_with_the_way_to_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tlhelpers.data import TextSet
 class TestBenchmark:
     def test_a_task_of_each_kind_has_all_arms_and_its_own_sources(self) -> None:
         arms = {(c["task"], c["arm"]) for c in bench.cells(tl.profile.current())}
-        assert len(arms) == 9 * (3 + 7) + 4 * (3 + 5)
+        assert len(arms) == 9 * (3 + 8) + 4 * (3 + 5)
         assert ("digits", "from pixels") in arms and ("tweets", "from layer 4") in arms
 
     def test_probes_are_put_on_a_scale_from_chance_to_perfect(self) -> None:
