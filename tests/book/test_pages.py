@@ -64,7 +64,8 @@ def test_opens_on_its_figure_and_shows_code_below_it(visit: Visitor, taught: str
 
 
 def test_says_how_long_it_takes(visit: Visitor, chapter: str) -> None:
-    assert re.search(r"Part [IV]+, \w[\w ]+ · \d+ minutes to read · \d+ (seconds|minutes) to run", visit(chapter).text)
+    said = r"Part [IV]+, \w[\w ]+ · \d+ minutes to read · \d+ (seconds|minutes) to run"
+    assert re.search(said, visit(chapter).text)
 
 
 def test_numbers_its_figures_and_exercises_within_the_chapter(visit: Visitor, chapter: str) -> None:
